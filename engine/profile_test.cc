@@ -1,0 +1,163 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/profile.h"
+
+#include <cstdint>
+#include <set>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::HasSubstr;
+
+const Profile& V312() { return **FindProfile("v3.12"); }
+const Profile& V49() { return **FindProfile("v4.9"); }
+
+TEST(ProfileTest, BehavioursAreInOrderWithUniqueNames) {
+  ASSERT_EQ(AllBehaviours().size(), static_cast<size_t>(kBehaviourCount));
+  std::set<absl::string_view> names;
+  for (size_t i = 0; i < AllBehaviours().size(); ++i) {
+    const BehaviourInfo& info = AllBehaviours()[i];
+    EXPECT_EQ(info.behaviour, static_cast<Behaviour>(i)) << info.name;
+    EXPECT_TRUE(names.insert(info.name).second) << info.name;
+    EXPECT_FALSE(info.source.empty()) << info.name;
+  }
+}
+
+TEST(ProfileTest, ProfilesAreFoundByTheirUniqueNames) {
+  std::set<absl::string_view> names;
+  for (const Profile& profile : AllProfiles()) {
+    EXPECT_TRUE(names.insert(profile.name).second) << profile.name;
+    ASSERT_TRUE(FindProfile(profile.name).ok());
+    EXPECT_EQ(*FindProfile(profile.name), &profile);
+  }
+  EXPECT_EQ(&DefaultProfile(), &V49());
+}
+
+TEST(ProfileTest, AnUnknownProfileIsAnErrorThatNamesTheKnownOnes) {
+  const absl::Status status = FindProfile("v2.6\n").status();
+  EXPECT_TRUE(absl::IsNotFound(status));
+  EXPECT_EQ(status.message(),
+            "unknown kernel \"v2.6\\n\", expected one of: v3.12, v4.9");
+}
+
+TEST(ProfileTest, ShippedDefectsAreApplicable) {
+  for (const Profile& profile : AllProfiles()) {
+    for (const DefectInfo& info : AllDefects()) {
+      EXPECT_LE(profile.shipped.Has(info.defect),
+                profile.applicable.Has(info.defect))
+          << profile.name << " " << info.name;
+    }
+  }
+}
+
+TEST(ProfileTest, EveryDefectCanBeSwitchedOnSomewhere) {
+  for (const DefectInfo& info : AllDefects()) {
+    bool somewhere = false;
+    for (const Profile& profile : AllProfiles()) {
+      somewhere |= profile.applicable.Has(info.defect);
+    }
+    EXPECT_TRUE(somewhere) << info.name;
+  }
+}
+
+// The seeds as semantics.md 1.1 and 3 describe them.
+TEST(ProfileTest, Version312IsSeed001) {
+  EXPECT_EQ(V312().behaviours, 0u);
+  EXPECT_EQ(V312().shipped,
+            DefectSet({Defect::kPagevecIsolationLeak, Defect::kThpSplitRace,
+                       Defect::kOverlapDoubleCount, Defect::kRacyStackCharge,
+                       Defect::kMprotectNoCow, Defect::kMigrateDropsMlocked,
+                       Defect::kRmapTrylock, Defect::kThpSingleEvent}));
+  EXPECT_EQ(V312().stack_guard_gap, 1u);
+}
+
+TEST(ProfileTest, Version49IsSeed000) {
+  for (const BehaviourInfo& info : AllBehaviours()) {
+    EXPECT_TRUE(V49().Has(info.behaviour)) << info.name;
+  }
+  EXPECT_EQ(V49().shipped,
+            DefectSet({Defect::kMclOnfaultAlone, Defect::kThpSingleEvent}));
+  EXPECT_FALSE(V49().applicable.Has(Defect::kThpSplitRace));
+  EXPECT_EQ(V49().stack_guard_gap, 256u);
+}
+
+TEST(ParseDefectsTest, NoChangesAreTheShippedDefects) {
+  EXPECT_EQ(*ParseDefects(V312(), ""), V312().shipped);
+  EXPECT_EQ(*ParseDefects(V312(), "  "), V312().shipped);
+}
+
+TEST(ParseDefectsTest, NoneSwitchesAllOff) {
+  EXPECT_EQ(*ParseDefects(V312(), "none"), DefectSet());
+  EXPECT_EQ(*ParseDefects(V312(), "none,+D3"),
+            DefectSet({Defect::kOverlapDoubleCount}));
+}
+
+TEST(ParseDefectsTest, SignsSwitchOnAndOff) {
+  EXPECT_EQ(*ParseDefects(V49(), "+overlap-double-count, -mcl-onfault-alone"),
+            DefectSet({Defect::kOverlapDoubleCount, Defect::kThpSingleEvent}));
+}
+
+struct BadList {
+  const char* list;
+  const char* message;
+};
+class BadDefectsTest : public testing::TestWithParam<BadList> {};
+TEST_P(BadDefectsTest, IsAnError) {
+  const auto defects = ParseDefects(V49(), GetParam().list);
+  EXPECT_TRUE(absl::IsInvalidArgument(defects.status()));
+  EXPECT_THAT(std::string(defects.status().message()),
+              HasSubstr(GetParam().message));
+}
+INSTANTIATE_TEST_SUITE_P(
+    Lists, BadDefectsTest,
+    testing::Values(BadList{"+nonsense",
+                            "unknown defect \"nonsense\", expected one of: "
+                            "pagevec-isolation-leak, overlap-double-count"},
+                    BadList{"+thp-split-race",
+                            "defect \"thp-split-race\" does not exist "
+                            "in the mechanism of v4.9"},
+                    BadList{"overlap-double-count",
+                            "expected +name, -name or a leading "
+                            "none, found \"overlap-double-count\""},
+                    BadList{"+D3,none", "found \"none\""},
+                    BadList{"+D3,,-D6", "found \"\""},
+                    BadList{"+", "found \"+\""},
+                    BadList{"+D3,", "found \"\""}));
+
+TEST(FormatDefectsTest, TheShippedSetIsAnEmptyList) {
+  EXPECT_EQ(FormatDefects(V312(), V312().shipped), "");
+  EXPECT_EQ(FormatDefects(V312(), DefectSet()), "none");
+  EXPECT_EQ(FormatDefects(V49(), {Defect::kThpSingleEvent}),
+            "-mcl-onfault-alone");
+  EXPECT_EQ(FormatDefects(V312(), {Defect::kOverlapDoubleCount}),
+            "none,+overlap-double-count");
+}
+
+// All 2^11 sets of either profile.
+TEST(FormatDefectsTest, EveryApplicableSetIsReadBackEqual) {
+  for (const Profile& profile : AllProfiles()) {
+    for (uint32_t bits = 0; bits < (1u << kDefectCount); ++bits) {
+      DefectSet set;
+      bool applicable = true;
+      for (int i = 0; i < kDefectCount; ++i) {
+        if ((bits >> i & 1) == 0) continue;
+        set.Add(static_cast<Defect>(i));
+        applicable &= profile.applicable.Has(static_cast<Defect>(i));
+      }
+      if (!applicable) continue;
+      const std::string list = FormatDefects(profile, set);
+      const auto read = ParseDefects(profile, list);
+      ASSERT_TRUE(read.ok()) << list << ": " << read.status();
+      ASSERT_EQ(*read, set) << list;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lockstep

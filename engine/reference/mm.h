@@ -1,0 +1,112 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Address spaces: struct mm_struct and its VMAs, without their page tables.
+
+#ifndef LOCKSTEP_ENGINE_REFERENCE_MM_H_
+#define LOCKSTEP_ENGINE_REFERENCE_MM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "engine/reference/page.h"
+#include "engine/units.h"
+
+namespace lockstep::reference {
+
+// vm_flags. Own numbers: programs never see them.
+enum VmFlag : uint32_t {
+  kVmRead = 1 << 0,
+  kVmWrite = 1 << 1,
+  kVmExec = 1 << 2,
+  kVmShared = 1 << 3,  // VM_SHARED and VM_MAYSHARE
+  kVmMayWrite = 1 << 4,
+  kVmGrowsdown = 1 << 5,
+  kVmLocked = 1 << 6,
+  kVmLockonfault = 1 << 7,
+  kVmIo = 1 << 8,
+  kVmPfnmap = 1 << 9,
+  kVmMixedmap = 1 << 10,
+  kVmDontexpand = 1 << 11,
+  kVmHugetlb = 1 << 12,
+  kVmDontcopy = 1 << 13,
+  kVmHugepage = 1 << 14,
+  kVmNohugepage = 1 << 15,
+  kVmDontdump = 1 << 16,
+  kVmRandRead = 1 << 17,
+  kVmSeqRead = 1 << 18,
+  kVmMergeable = 1 << 19,
+  kVmShm = 1 << 20,  // an attached SysV segment: has a close method
+};
+inline constexpr uint32_t kVmAccess = kVmRead | kVmWrite | kVmExec;
+inline constexpr uint32_t kVmSpecial =
+    kVmIo | kVmPfnmap | kVmMixedmap | kVmDontexpand;
+inline constexpr uint32_t kVmLockedMask = kVmLocked | kVmLockonfault;
+
+struct Vma {
+  Vpn start, end;
+  uint32_t flags = 0;
+  ObjectId object = 0;    // 0: private anonymous
+  uint64_t pgoff = 0;     // pages; of anonymous memory its page number at mmap
+  uint32_t anon_vma = 0;  // 0: no anonymous page was ever mapped here
+
+  bool Is(uint32_t any_of) const { return (flags & any_of) != 0; }
+  Pages pages() const { return end - start; }
+  // The page of the object that is mapped at this address.
+  uint64_t IndexOf(Vpn page) const { return pgoff + (page - start).n; }
+  // mlock_fixup and the mmap paths never lock such a VMA.
+  bool lockable() const { return !Is(kVmSpecial | kVmHugetlb); }
+};
+
+// Reference to a page table: its place in the address space and in the pool.
+struct TableRef {
+  uint64_t index;  // page number >> order
+  uint32_t table;
+};
+
+// How the running call holds an mmap_sem.
+enum class MmapLock : uint8_t { kNone, kRead, kWrite };
+
+struct Mm {
+  std::vector<Vma> vmas;         // by address, disjoint
+  std::vector<TableRef> tables;  // by index
+  Pages total_vm;
+  Pages locked_vm;
+  uint64_t brk = 0;  // address
+  uint32_t def_flags = 0;
+  int users = 0;  // tasks; 0: the slot is free
+  MmapLock held = MmapLock::kNone;
+  bool held_by_other = false;  // Op::kHoldMmapLock, until the step ends
+
+  bool CanReadLock() const {
+    return held != MmapLock::kWrite && !held_by_other;
+  }
+
+  // find_vma: the first VMA that ends above the page; vmas.size() if none.
+  size_t FindVma(Vpn page) const {
+    size_t low = 0, high = vmas.size();
+    while (low < high) {
+      size_t middle = (low + high) / 2;
+      if (vmas[middle].end <= page) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+  // The VMA that the page is in; nullptr if it is unmapped.
+  const Vma* VmaAt(Vpn page) const {
+    size_t i = FindVma(page);
+    return i < vmas.size() && vmas[i].start <= page ? &vmas[i] : nullptr;
+  }
+  bool Intersects(Vpn start, Vpn end) const {
+    size_t i = FindVma(start);
+    return i < vmas.size() && vmas[i].start < end;
+  }
+};
+
+}  // namespace lockstep::reference
+
+#endif  // LOCKSTEP_ENGINE_REFERENCE_MM_H_

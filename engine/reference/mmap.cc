@@ -1,0 +1,343 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/reference/mmap.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "engine/reference/fault.h"
+#include "engine/reference/hugetlb.h"
+#include "engine/reference/mlock.h"
+#include "engine/reference/munlock.h"
+#include "engine/reference/object.h"
+#include "engine/reference/page_table.h"
+#include "engine/reference/populate.h"
+#include "engine/reference/vma.h"
+#include "engine/uapi.h"
+
+namespace lockstep::reference {
+namespace {
+
+uint32_t VmFlagsOf(uint32_t prot, uint32_t map_flags) {
+  uint32_t flags = kVmMayWrite;
+  if ((prot & uapi::kProtRead) != 0) flags |= kVmRead;
+  if ((prot & uapi::kProtWrite) != 0) flags |= kVmWrite;
+  if ((prot & uapi::kProtExec) != 0) flags |= kVmExec;
+  if ((map_flags & uapi::kMapGrowsdown) != 0) flags |= kVmGrowsdown;
+  if ((map_flags & uapi::kMapLocked) != 0) flags |= kVmLocked;
+  return flags;
+}
+
+// munlock_vma_pages_all of the VMAs in the range, before they go. The check of
+// locked_vm first is the kernel's: an error in it shows up here.
+void MunlockRange(Machine& machine, int mm, Vpn start, Vpn end, bool charge) {
+  Mm& space = machine.mms[mm];
+  if (space.locked_vm.n == 0) return;
+  for (size_t i = space.FindVma(start);
+       i < space.vmas.size() && space.vmas[i].start < end; ++i) {
+    const Vma& vma = space.vmas[i];
+    if (!vma.Is(kVmLocked)) continue;
+    if (charge) space.locked_vm -= vma.pages();
+    MunlockVmaPagesRange(machine, mm, i, vma.start, vma.end);
+  }
+}
+
+// unmap_region and remove_vma_list for whole VMAs.
+void RemoveVmas(Machine& machine, int mm, Vpn start, Vpn end) {
+  Mm& space = machine.mms[mm];
+  size_t first = space.FindVma(start);
+  for (size_t i = first; i < space.vmas.size() && space.vmas[i].start < end;
+       ++i) {
+    const Vma& vma = space.vmas[i];
+    if (vma.Is(kVmHugetlb)) {
+      HugetlbUnreserve(machine, mm, vma, vma.start, vma.end);
+    }
+    ZapRange(machine, mm, vma.start, vma.end);
+  }
+  while (first < space.vmas.size() && space.vmas[first].start < end) {
+    space.total_vm -= space.vmas[first].pages();
+    RemoveVma(machine, mm, first);
+  }
+}
+
+// What mmap maps: an object with a reference for the caller to put, or none.
+struct Source {
+  int error = 0;
+  ObjectId object = 0;
+  uint32_t vm_flags = 0;
+};
+
+Source OpenSource(Machine& machine, const MmapArguments& arguments,
+                  uint64_t length, bool shared) {
+  bool anonymous = (arguments.flags & uapi::kMapAnonymous) != 0;
+  if (anonymous && (arguments.flags & uapi::kMapHugetlb) != 0) {
+    // hugetlb_file_setup and hugetlb_reserve_pages.
+    ObjectId object = NewObject(machine, Object::Kind::kHugetlb, length);
+    return {0, object, kVmHugetlb | kVmDontexpand};
+  }
+  if (anonymous) {
+    if (!shared) return {};
+    return {0, NewObject(machine, Object::Kind::kShmem, length), 0};
+  }
+  if ((arguments.flags & uapi::kMapHugetlb) != 0) return {EINVAL, 0, 0};
+  switch (arguments.source) {
+    case MmapSource::kDevicePfnmap:
+      return {0, NewObject(machine, Object::Kind::kDriver, ~uint64_t{0}),
+              kVmIo | kVmPfnmap | kVmDontexpand | kVmDontdump};
+    case MmapSource::kDeviceMixedmap:
+      return {0, NewObject(machine, Object::Kind::kDriver, ~uint64_t{0}),
+              kVmMixedmap | kVmDontexpand};
+    case MmapSource::kSecret:
+      return {EBADF, 0, 0};
+    case MmapSource::kFile:
+      break;
+  }
+  ObjectId file = machine.files[arguments.slot % kFileSlots];
+  GetObject(machine, file);
+  return {0, file, 0};
+}
+
+// The part of do_mmap up to mmap_region. Returns the address or an errno.
+Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
+  int mm = machine.current_mm();
+  Mm& space = machine.mms[mm];
+  bool fixed = (arguments.flags & uapi::kMapFixed) != 0;
+  bool huge = (arguments.flags & uapi::kMapHugetlb) != 0 &&
+              (arguments.flags & uapi::kMapAnonymous) != 0;
+  uint64_t huge_bytes = uint64_t{machine.huge_pages} << kPageShift;
+  uint64_t length = arguments.length;
+  if (length == 0) return Outcome::Errno(EINVAL);
+  uint64_t alignment = huge ? huge_bytes : kPageSize;
+  length = (length + alignment - 1) & ~(alignment - 1);
+  if (length == 0) return Outcome::Errno(ENOMEM);
+  uint64_t pgoff = arguments.offset_pages;
+  if (pgoff + PagesOf(length).n < pgoff) return Outcome::Errno(EOVERFLOW);
+  if (space.vmas.size() > machine.config.max_map_count) {
+    return Outcome::Errno(ENOMEM);
+  }
+  uint64_t addr = arguments.addr;
+  if (length > kTaskSize) return Outcome::Errno(ENOMEM);
+  if (fixed) {
+    if (addr > kTaskSize - length) return Outcome::Errno(ENOMEM);
+    if (OffsetInPage(addr) != 0 || addr % alignment != 0) {
+      return Outcome::Errno(EINVAL);
+    }
+  } else {
+    addr = FindUnmappedArea(machine, space, PageAlign(addr), length, alignment);
+    if (addr == 0) return Outcome::Errno(ENOMEM);
+  }
+
+  Vma vma;
+  vma.flags = VmFlagsOf(arguments.prot, arguments.flags) | space.def_flags;
+  if ((arguments.flags & uapi::kMapLocked) != 0 &&
+      !CanDoMlock(machine.current_task())) {
+    return Outcome::Errno(EPERM);
+  }
+  if (!MayLockMore(machine, space, vma.flags, PagesOf(length))) {
+    return Outcome::Errno(EAGAIN);
+  }
+  uint32_t type = arguments.flags & uapi::kMapType;
+  bool shared = type == uapi::kMapShared;
+  if (!shared && type != uapi::kMapPrivate) return Outcome::Errno(EINVAL);
+  if (shared && (vma.flags & kVmGrowsdown) != 0) return Outcome::Errno(EINVAL);
+  bool anonymous = (arguments.flags & uapi::kMapAnonymous) != 0;
+  if (!anonymous && (vma.flags & kVmGrowsdown) != 0) {
+    return Outcome::Errno(EINVAL);
+  }
+  Source source = OpenSource(machine, arguments, length, shared);
+  if (source.error != 0) return Outcome::Errno(source.error);
+  if (huge && !HugetlbReserve(machine, source.object,
+                              PagesOf(length).n >> machine.order)) {
+    PutObject(machine, source.object);
+    return Outcome::Errno(ENOMEM);
+  }
+  if (huge && !shared) machine.objects[source.object].owner_mm = mm;
+  vma.flags |= source.vm_flags;
+  if (shared) vma.flags |= kVmShared;
+  vma.start = PageOf(addr);
+  vma.end = PageOf(addr + length);
+  vma.object = source.object;
+  vma.pgoff = anonymous ? (source.object != 0 ? 0 : vma.start.n) : pgoff;
+  int error = MmapRegion(machine, mm, vma);
+  if (source.object != 0) PutObject(machine, source.object);
+  if (error != 0) return Outcome::Errno(error);
+  return Outcome::Ok(static_cast<int64_t>(addr));
+}
+
+}  // namespace
+
+uint64_t FindUnmappedArea(const Machine& machine, const Mm& mm, uint64_t hint,
+                          uint64_t length, uint64_t alignment) {
+  auto gap_of = [&](const Vma& vma) {
+    return vma.Is(kVmGrowsdown) && machine.Has(Behaviour::kStackGuardGap)
+               ? uint64_t{machine.stack_guard_gap} << kPageShift
+               : 0;
+  };
+  hint = (hint + alignment - 1) & ~(alignment - 1);
+  if (hint != 0 && hint <= kTaskSize - length) {
+    size_t next = mm.FindVma(PageOf(hint));
+    if (next == mm.vmas.size() || hint + length + gap_of(mm.vmas[next]) <=
+                                      AddressOf(mm.vmas[next].start)) {
+      return hint;
+    }
+  }
+  uint64_t top = kMmapBase;
+  for (size_t i = mm.FindVma(PageOf(kMmapBase - 1)) + 1; i-- > 0;) {
+    if (i >= mm.vmas.size()) continue;
+    const Vma& vma = mm.vmas[i];
+    uint64_t low = AddressOf(vma.end);
+    if (low < top) {
+      uint64_t candidate = top - length;
+      if (candidate <= top) {
+        candidate &= ~(alignment - 1);
+        if (candidate >= low) return candidate;
+      }
+    }
+    uint64_t start = AddressOf(vma.start), gap = gap_of(vma);
+    top = std::min(top, start > gap ? start - gap : 0);
+  }
+  if (top < length) return 0;
+  uint64_t candidate = (top - length) & ~(alignment - 1);
+  return candidate >= (uint64_t{16} << kPageShift) ? candidate : 0;
+}
+
+int MmapRegion(Machine& machine, int mm, const Vma& vma) {
+  Mm& space = machine.mms[mm];
+  if (space.Intersects(vma.start, vma.end) &&
+      DoMunmap(machine, mm, AddressOf(vma.start),
+               AddressOf(vma.end) - AddressOf(vma.start)) != 0) {
+    return ENOMEM;
+  }
+  Vma added = vma;
+  bool locked = added.Is(kVmLocked);
+  // A VMA that cannot be locked has the flag until here, so that it never
+  // merges with one that is.
+  if (!MergeVma(machine, mm, added.start, added.end, added)) {
+    if (!added.lockable()) added.flags &= ~kVmLockedMask;
+    InsertVma(machine, mm, added);
+  }
+  space.total_vm += vma.pages();
+  if (locked && vma.lockable()) space.locked_vm += vma.pages();
+  machine.TouchMm(mm);
+  return 0;
+}
+
+Outcome SysMmap(Machine& machine, const MmapArguments& arguments) {
+  int mm = machine.current_mm();
+  Outcome outcome;
+  uint64_t populate = 0;
+  {
+    MmapLockHolder lock(machine, mm, MmapLock::kWrite);
+    uint32_t def_flags = machine.mms[mm].def_flags;
+    outcome = DoMmap(machine, arguments);
+    if (!outcome.ok()) return outcome;
+    bool locked = (arguments.flags & uapi::kMapLocked) != 0 ||
+                  (def_flags & kVmLocked) != 0;
+    bool wanted =
+        (arguments.flags & (uapi::kMapPopulate | uapi::kMapNonblock)) ==
+        uapi::kMapPopulate;
+    if (locked || wanted) populate = PageAlign(arguments.length);
+  }
+  auto start = static_cast<uint64_t>(outcome.value);
+  MmPopulate(machine, mm, PageOf(start), PageOf(start + populate),
+             /*ignore_errors=*/true);
+  return outcome;
+}
+
+int DoMunmap(Machine& machine, int mm, uint64_t start, uint64_t length) {
+  if (OffsetInPage(start) != 0 || start > kTaskSize ||
+      length > kTaskSize - start) {
+    return EINVAL;
+  }
+  length = PageAlign(length);
+  if (length == 0) return EINVAL;
+  Mm& space = machine.mms[mm];
+  Vpn first = PageOf(start), end = PageOf(start + length);
+  size_t vma = space.FindVma(first);
+  if (vma == space.vmas.size() || space.vmas[vma].start >= end) return 0;
+  if (first > space.vmas[vma].start) {
+    if (end < space.vmas[vma].end &&
+        space.vmas.size() >= machine.config.max_map_count) {
+      return ENOMEM;
+    }
+    if (int error = SplitVmaUnlimited(machine, mm, vma, first); error != 0) {
+      return error;
+    }
+  }
+  size_t last = space.FindVma(end);
+  if (last < space.vmas.size() && space.vmas[last].start < end) {
+    if (int error = SplitVmaUnlimited(machine, mm, last, end); error != 0) {
+      return error;
+    }
+  }
+  MunlockRange(machine, mm, first, end, /*charge=*/true);
+  RemoveVmas(machine, mm, first, end);
+  return 0;
+}
+
+Outcome SysMunmap(Machine& machine, uint64_t addr, uint64_t length) {
+  int mm = machine.current_mm();
+  MmapLockHolder lock(machine, mm, MmapLock::kWrite);
+  int error = DoMunmap(machine, mm, addr, length);
+  return error == 0 ? Outcome::Ok() : Outcome::Errno(error);
+}
+
+Outcome SysBrk(Machine& machine, uint64_t brk) {
+  int mm = machine.current_mm();
+  Mm& space = machine.mms[mm];
+  uint64_t old_end, new_end;
+  bool populate = false;
+  {
+    MmapLockHolder lock(machine, mm, MmapLock::kWrite);
+    auto unchanged = [&] {
+      return Outcome::Ok(static_cast<int64_t>(space.brk));
+    };
+    if (brk < kHeapBase) return unchanged();
+    new_end = PageAlign(brk);
+    old_end = PageAlign(space.brk);
+    if (new_end != old_end) {
+      if (brk <= space.brk) {
+        if (DoMunmap(machine, mm, new_end, old_end - new_end) != 0) {
+          return unchanged();
+        }
+      } else {
+        uint64_t length = new_end - old_end;
+        // A page is kept free above; nothing else may be in the way.
+        if (new_end < old_end || length > kTaskSize - old_end ||
+            space.Intersects(PageOf(old_end), PageOf(new_end + kPageSize)) ||
+            !MayLockMore(machine, space, space.def_flags, PagesOf(length)) ||
+            space.vmas.size() > machine.config.max_map_count) {
+          return unchanged();
+        }
+        Vma heap;
+        heap.start = PageOf(old_end);
+        heap.end = PageOf(new_end);
+        heap.flags =
+            kVmRead | kVmWrite | kVmExec | kVmMayWrite | space.def_flags;
+        heap.pgoff = heap.start.n;
+        if (MmapRegion(machine, mm, heap) != 0) return unchanged();
+        populate = (space.def_flags & kVmLocked) != 0;
+      }
+    }
+    space.brk = brk;
+    machine.TouchMm(mm);
+  }
+  if (populate) {
+    MmPopulate(machine, mm, PageOf(old_end), PageOf(new_end),
+               /*ignore_errors=*/true);
+  }
+  return Outcome::Ok(static_cast<int64_t>(brk));
+}
+
+void ExitMmap(Machine& machine, int mm) {
+  MmapLockHolder lock(machine, mm, MmapLock::kWrite);
+  Vpn end = PageOf(kTaskSize);
+  MunlockRange(machine, mm, Vpn{0}, end, /*charge=*/false);
+  RemoveVmas(machine, mm, Vpn{0}, end);
+  Mm& space = machine.mms[mm];
+  space.total_vm = space.locked_vm = Pages{0};
+  space.def_flags = 0;
+}
+
+}  // namespace lockstep::reference

@@ -1,0 +1,164 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/reference/page_table.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "engine/check.h"
+
+namespace lockstep::reference {
+namespace {
+
+using Tables = std::vector<TableRef>;
+
+Tables::const_iterator LowerBound(const Tables& tables, uint64_t index) {
+  return std::lower_bound(
+      tables.begin(), tables.end(), index,
+      [](const TableRef& ref, uint64_t wanted) { return ref.index < wanted; });
+}
+
+uint32_t OffsetInTable(const Machine& machine, Vpn page) {
+  return static_cast<uint32_t>(page.n) & (machine.huge_pages - 1);
+}
+
+uint32_t* PteSlot(Machine& machine, uint32_t table, uint32_t offset) {
+  return &machine.ptes[(uint64_t{table} << machine.order) + offset];
+}
+
+void RemoveTable(Machine& machine, int mm, Vpn page) {
+  Tables& tables = machine.mms[mm].tables;
+  auto it = LowerBound(tables, page.n >> machine.order);
+  machine.free_tables.push_back(it->table);
+  tables.erase(it);
+}
+
+}  // namespace
+
+const Table* FindTable(const Machine& machine, int mm, Vpn page) {
+  const Tables& tables = machine.mms[mm].tables;
+  uint64_t index = page.n >> machine.order;
+  auto it = LowerBound(tables, index);
+  if (it == tables.end() || it->index != index) return nullptr;
+  return &machine.tables[it->table];
+}
+
+Table* FindTable(Machine& machine, int mm, Vpn page) {
+  return const_cast<Table*>(
+      FindTable(static_cast<const Machine&>(machine), mm, page));
+}
+
+Table& FindOrAddTable(Machine& machine, int mm, Vpn page) {
+  Tables& tables = machine.mms[mm].tables;
+  uint64_t index = page.n >> machine.order;
+  auto it = LowerBound(tables, index);
+  if (it != tables.end() && it->index == index) {
+    return machine.tables[it->table];
+  }
+  uint32_t table;
+  if (!machine.free_tables.empty()) {
+    table = machine.free_tables.back();
+    machine.free_tables.pop_back();
+  } else {
+    table = machine.table_end++;
+    if (machine.tables.size() < machine.table_end) {
+      machine.tables.resize(std::max<size_t>(64, machine.tables.size() * 2));
+    }
+    size_t needed = uint64_t{machine.table_end} << machine.order;
+    if (machine.ptes.size() < needed) machine.ptes.resize(2 * needed);
+  }
+  machine.tables[table] = Table();
+  tables.insert(it, TableRef{index, table});
+  return machine.tables[table];
+}
+
+uint32_t GetPte(const Machine& machine, int mm, Vpn page) {
+  const Table* table = FindTable(machine, mm, page);
+  if (table == nullptr) return 0;
+  uint32_t offset = OffsetInTable(machine, page);
+  if ((table->bitmap[offset / 64] >> (offset % 64) & 1) == 0) return 0;
+  uint64_t index = static_cast<uint64_t>(table - machine.tables.data());
+  return machine.ptes[(index << machine.order) + offset];
+}
+
+uint32_t GetHugePmd(const Machine& machine, int mm, Vpn page) {
+  const Table* table = FindTable(machine, mm, page);
+  return table == nullptr ? 0 : table->huge;
+}
+
+void SetPte(Machine& machine, int mm, Vpn page, uint32_t pte) {
+  Table& table = FindOrAddTable(machine, mm, page);
+  LOCKSTEP_CHECK(pte != 0 && table.huge == 0);
+  uint32_t offset = OffsetInTable(machine, page);
+  uint64_t bit = uint64_t{1} << (offset % 64);
+  if ((table.bitmap[offset / 64] & bit) == 0) {
+    table.bitmap[offset / 64] |= bit;
+    ++table.entries;
+  }
+  auto index = static_cast<uint32_t>(&table - machine.tables.data());
+  *PteSlot(machine, index, offset) = pte;
+}
+
+void ClearPte(Machine& machine, int mm, Vpn page) {
+  Table* table = FindTable(machine, mm, page);
+  LOCKSTEP_CHECK(table != nullptr);
+  uint32_t offset = OffsetInTable(machine, page);
+  uint64_t bit = uint64_t{1} << (offset % 64);
+  LOCKSTEP_CHECK((table->bitmap[offset / 64] & bit) != 0);
+  table->bitmap[offset / 64] &= ~bit;
+  if (--table->entries == 0) RemoveTable(machine, mm, page);
+}
+
+void SetHugePmd(Machine& machine, int mm, Vpn page, uint32_t pmd) {
+  Table& table = FindOrAddTable(machine, mm, page);
+  LOCKSTEP_CHECK(pmd != 0 && table.entries == 0);
+  table.huge = pmd;
+}
+
+void ClearHugePmd(Machine& machine, int mm, Vpn page) {
+  Table* table = FindTable(machine, mm, page);
+  LOCKSTEP_CHECK(table != nullptr && table->huge != 0);
+  table->huge = 0;
+  RemoveTable(machine, mm, page);
+}
+
+std::optional<Entry> NextEntry(const Machine& machine, int mm, Vpn page,
+                               Vpn end) {
+  const Tables& tables = machine.mms[mm].tables;
+  uint64_t first = page.n >> machine.order;
+  for (auto it = LowerBound(tables, first); it != tables.end(); ++it) {
+    Vpn start{it->index << machine.order};
+    if (start >= end) break;
+    const Table& table = machine.tables[it->table];
+    if (table.huge != 0) return Entry{start, table.huge, true};
+    uint32_t offset = it->index == first ? OffsetInTable(machine, page) : 0;
+    for (uint32_t word = offset / 64; word * 64 < machine.huge_pages; ++word) {
+      uint64_t bits = table.bitmap[word];
+      if (word == offset / 64) bits &= ~uint64_t{0} << (offset % 64);
+      if (bits == 0) continue;
+      uint32_t found =
+          word * 64 + static_cast<uint32_t>(std::countr_zero(bits));
+      Vpn at = start + Pages{found};
+      if (at >= end) return std::nullopt;
+      return Entry{at,
+                   machine.ptes[(uint64_t{it->table} << machine.order) + found],
+                   false};
+    }
+  }
+  return std::nullopt;
+}
+
+Mapping Lookup(const Machine& machine, int mm, Vpn page) {
+  const Table* table = FindTable(machine, mm, page);
+  if (table == nullptr) return {};
+  if (table->huge != 0) {
+    return {true, true, (table->huge & kPteWrite) != 0,
+            PfnOf(table->huge) + OffsetInTable(machine, page)};
+  }
+  uint32_t pte = GetPte(machine, mm, page);
+  if ((pte & kPtePresent) == 0) return {};
+  return {true, false, (pte & kPteWrite) != 0, PfnOf(pte)};
+}
+
+}  // namespace lockstep::reference

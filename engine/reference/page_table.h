@@ -1,0 +1,69 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Page tables. A table of 2^order entries is the unit that a huge page can
+// take the place of; only tables with an entry exist.
+
+#ifndef LOCKSTEP_ENGINE_REFERENCE_PAGE_TABLE_H_
+#define LOCKSTEP_ENGINE_REFERENCE_PAGE_TABLE_H_
+
+#include <optional>
+
+#include "engine/reference/machine.h"
+
+namespace lockstep::reference {
+
+// Pages of one table, and the first page of the table that a page is in.
+inline Pages TableSpan(const Machine& machine) {
+  return {uint64_t{1} << machine.order};
+}
+inline Vpn TableStart(const Machine& machine, Vpn page) {
+  return {page.n >> machine.order << machine.order};
+}
+// pmd_addr_end: where the table of the page ends, or end if that is nearer.
+inline Vpn TableEnd(const Machine& machine, Vpn page, Vpn end) {
+  Vpn next = TableStart(machine, page) + TableSpan(machine);
+  return next < end ? next : end;
+}
+
+// The table of the page; nullptr if there is none. Any allocation of a table
+// may move it.
+Table* FindTable(Machine& machine, int mm, Vpn page);
+const Table* FindTable(const Machine& machine, int mm, Vpn page);
+Table& FindOrAddTable(Machine& machine, int mm, Vpn page);
+
+// The raw PTE of the page; 0 if there is none or a huge PMD is there.
+uint32_t GetPte(const Machine& machine, int mm, Vpn page);
+// The raw huge PMD that maps the page; 0 if there is none.
+uint32_t GetHugePmd(const Machine& machine, int mm, Vpn page);
+// Sets the PTE, adding the table. REQUIRES: pte != 0, no huge PMD there.
+void SetPte(Machine& machine, int mm, Vpn page, uint32_t pte);
+// REQUIRES: there is a PTE.
+void ClearPte(Machine& machine, int mm, Vpn page);
+// REQUIRES: the table has no PTEs.
+void SetHugePmd(Machine& machine, int mm, Vpn page, uint32_t pmd);
+void ClearHugePmd(Machine& machine, int mm, Vpn page);
+
+// One entry of an address space: a PTE, or a huge PMD that covers a table.
+struct Entry {
+  Vpn page;
+  uint32_t raw;
+  bool huge;
+};
+// The first entry at or above `page` and below `end`. A huge PMD that starts
+// below `page` but covers it counts, with its own start.
+std::optional<Entry> NextEntry(const Machine& machine, int mm, Vpn page,
+                               Vpn end);
+
+// What is mapped at a page, by PTE or PMD.
+struct Mapping {
+  bool present = false;
+  bool huge = false;
+  bool write = false;
+  Pfn pfn = 0;  // the very page: tails of a compound page count as themselves
+};
+Mapping Lookup(const Machine& machine, int mm, Vpn page);
+
+}  // namespace lockstep::reference
+
+#endif  // LOCKSTEP_ENGINE_REFERENCE_PAGE_TABLE_H_

@@ -1,0 +1,112 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/reference/populate.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "engine/reference/fault.h"
+#include "engine/reference/interleave.h"
+#include "engine/reference/lru.h"
+#include "engine/reference/mlock_page.h"
+#include "engine/reference/page_table.h"
+#include "engine/reference/stack.h"
+
+namespace lockstep::reference {
+namespace {
+
+// follow_page with FOLL_MLOCK: marks what is mapped at the page. The page lock
+// is only tried: a page that someone holds is left to vmscan.
+void MlockFollowedPage(Machine& machine, const Mapping& mapping) {
+  if (mapping.pfn == 0) return;  // the zero page
+  Pfn head = machine.HeadOf(mapping.pfn);
+  const Page& page = machine.page(head);
+  if (mapping.huge) {
+    // From 4.5: only while no one else can map it by PTEs.
+    if (machine.Has(Behaviour::kPteMappedThp) &&
+        (page.pmd_mapcount != 1 || page.Is(kPageDoubleMap))) {
+      return;
+    }
+  } else if (page.compound()) {
+    return;  // PTE-mapped huge pages are not mlocked
+  }
+  if (machine.locked_page == head) return;
+  LruAddDrain(machine);
+  MlockVmaPage(machine, head);
+}
+
+// check_vma_flags. FOLL_FORCE is set where there is any access at all.
+bool MayFollow(const Vma& vma) {
+  return vma.Is(kVmAccess) && !vma.Is(kVmIo | kVmPfnmap);
+}
+
+int64_t ErrnoOf(FaultResult result) {
+  return result == FaultResult::kOom ? -ENOMEM : -EFAULT;
+}
+
+}  // namespace
+
+int64_t PopulateVmaPageRange(Machine& machine, int mm, size_t vma, Vpn start,
+                             Vpn end) {
+  // Copies: the VMA may move in the vector, and grow, at the points.
+  const Vma area = machine.mms[mm].vmas[vma];
+  if (!MayFollow(area)) return -EFAULT;
+  bool write = (area.flags & (kVmWrite | kVmShared)) == kVmWrite;
+  bool mlock = area.Is(kVmLocked);
+  bool fault_in = !area.Is(kVmLockonfault);
+  for (Vpn page = start; page < end;) {
+    int64_t done = static_cast<int64_t>((page - start).n);
+    if (machine.current_task().fatal_signal) return done != 0 ? done : -EINTR;
+    if (!fault_in) {
+      // mlock all present pages, but do not fault in new ones.
+      auto entry = NextEntry(machine, mm, page, end);
+      if (!entry) break;
+      page = std::max(page, entry->page);
+    }
+    AtPoint(machine, Point::kPopulatePage);
+    Mapping mapping = Lookup(machine, mm, page);
+    if (area.Is(kVmHugetlb) || !mapping.present || (write && !mapping.write)) {
+      if (!fault_in) {
+        ++page;
+        continue;
+      }
+      // Up to 4.11 mlock passes over the guard page of a stack.
+      size_t now = machine.mms[mm].FindVma(page);
+      if (IsStackGuardPage(machine, machine.mms[mm], now, page)) {
+        ++page;
+        continue;
+      }
+      FaultResult result = HandleMmFault(machine, mm, page, write);
+      if (result != FaultResult::kDone) {
+        return done != 0 ? done : ErrnoOf(result);
+      }
+      mapping = Lookup(machine, mm, page);
+    }
+    if (mlock) MlockFollowedPage(machine, mapping);
+    page = mapping.huge ? TableEnd(machine, page, end) : page + Pages{1};
+  }
+  return static_cast<int64_t>((end - start).n);
+}
+
+int64_t MmPopulate(Machine& machine, int mm, Vpn start, Vpn end,
+                   bool ignore_errors) {
+  Mm& space = machine.mms[mm];
+  if (space.held_by_other) space.held_by_other = false;  // waits for the lock
+  MmapLockHolder lock(machine, mm, MmapLock::kRead);
+  for (Vpn page = start; page < end;) {
+    size_t vma = space.FindVma(page);
+    if (vma == space.vmas.size() || space.vmas[vma].start >= end) break;
+    Vpn vma_end = std::min(end, space.vmas[vma].end);
+    if (!space.vmas[vma].Is(kVmIo | kVmPfnmap)) {
+      page = std::max(page, space.vmas[vma].start);
+      int64_t result = PopulateVmaPageRange(machine, mm, vma, page, vma_end);
+      if (result < 0 && !ignore_errors) return result;
+      if (result >= 0) vma_end = page + Pages{static_cast<uint64_t>(result)};
+    }
+    page = vma_end;
+  }
+  return 0;
+}
+
+}  // namespace lockstep::reference

@@ -1,0 +1,35 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The parts of the contracts' table, one a group of calls. AllContracts() in
+// props/property.h is their concatenation in this order.
+
+#ifndef LOCKSTEP_PROPS_CONTRACTS_H_
+#define LOCKSTEP_PROPS_CONTRACTS_H_
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "props/property.h"
+
+namespace lockstep::contracts {
+
+absl::Span<const Contract> MlockContracts();     // mlock, mlock2
+absl::Span<const Contract> MunlockContracts();   // munlock
+absl::Span<const Contract> MlockallContracts();  // mlockall, munlockall
+absl::Span<const Contract> MmapContracts();      // mmap, munmap
+absl::Span<const Contract> MprotectContracts();  // mprotect
+absl::Span<const Contract> MremapContracts();    // mremap
+absl::Span<const Contract> BrkContracts();       // brk
+absl::Span<const Contract> MadviseContracts();   // madvise
+absl::Span<const Contract> AccessContracts();    // msync, mincore, touch
+absl::Span<const Contract> TaskContracts();      // fork, exec, exit, limits
+absl::Span<const Contract> ShmContracts();       // SysV shared memory
+absl::Span<const Contract> LawContracts();
+absl::Span<const Contract> MigrateContracts();       // every step
+
+// The row of that name; nullptr if there is none.
+const Contract* FindContract(absl::string_view name);
+
+}  // namespace lockstep::contracts
+
+#endif  // LOCKSTEP_PROPS_CONTRACTS_H_

@@ -1,0 +1,234 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "props/invariants.h"
+
+#include "props/invariants_machine.h"
+#include "props/invariants_mm.h"
+#include "props/invariants_page.h"
+
+namespace lockstep {
+
+using reference::Machine;
+using reference::Page;
+
+namespace {
+
+FrameShare ShareOf(const Machine& machine, Pfn pfn) {
+  const Page& page = machine.page(pfn);
+  FrameShare share;
+  if (page.Is(reference::kPageFree)) return share;
+  share.zone = page.zone;
+  share.lru = page.lru;
+  if (page.Is(reference::kPageTail)) return share;
+  if (page.Is(reference::kPageMlocked)) share.mlocked = machine.SizeOf(pfn);
+  if (!page.Is(reference::kPageHugetlb)) share.used = machine.SizeOf(pfn);
+  return share;
+}
+
+int LruvecIndex(const Machine& machine, uint8_t zone) {
+  return machine.Has(Behaviour::kLruPerNode) ? zone / 2 : zone;
+}
+
+}  // namespace
+
+void Recount::Clear() {
+  shares.clear();
+  mlocked = {};
+  lru = {};
+  used = 0;
+}
+
+void Recount::Update(const Machine& machine, Pfn pfn) {
+  if (shares.size() <= pfn) shares.resize(pfn + 1);
+  FrameShare& share = shares[pfn];
+  FrameShare now = ShareOf(machine, pfn);
+  if (now == share) return;
+  mlocked[share.zone] -= share.mlocked;
+  used -= share.used;
+  if (share.lru != reference::kNoLru) {
+    --lru[LruvecIndex(machine, share.zone)][share.lru];
+  }
+  mlocked[now.zone] += now.mlocked;
+  used += now.used;
+  if (now.lru != reference::kNoLru) {
+    ++lru[LruvecIndex(machine, now.zone)][now.lru];
+  }
+  share = now;
+}
+
+absl::Span<const Invariant> AllInvariants() {
+  static constexpr Invariant kInvariants[] = {
+      {.name = "locked-vm",
+       .statement = "locked_vm is the sum of the pages of VM_LOCKED VMAs",
+       .source = "mlock_fixup, mmap_region, do_munmap; semantics 2.4 law 1",
+       .mm = LockedVmHolds},
+      {.name = "total-vm",
+       .statement = "total_vm is the image and the sum of the pages of VMAs",
+       .source = "vm_stat_account; the limit of mlockall",
+       .mm = TotalVmHolds},
+      {.name = "lock-flags",
+       .statement = "VM_LOCKONFAULT implies VM_LOCKED, and neither is ever set "
+                    "on a special or hugetlb VMA",
+       .source = "mlock_fixup, mmap_region; semantics 2.4 law 2",
+       .mm = LockFlagsHold},
+      {.name = "vma-order",
+       .statement =
+           "VMAs are not empty, in order, disjoint and below TASK_SIZE",
+       .source = "mm/mmap.c: find_vma_links",
+       .mm = VmaOrderHolds},
+      {.name = "page-tables",
+       .statement = "page tables hold entries only inside VMAs, and a huge PMD "
+                    "lies wholly in one",
+       .source = "unmap_region, vma_adjust_trans_huge",
+       .mm = PageTablesHold},
+      {.name = "nr-mlock",
+       .statement = "NR_MLOCK of each zone is the number of its Mlocked pages",
+       .source = "mlock_vma_page, munlock_vma_page, __munlock_pagevec, "
+                 "clear_page_mlock; semantics 2.4 law 4",
+       .machine = NrMlockHolds},
+      {.name = "unevictable-event-law",
+       .statement = "NR_MLOCK is PGMLOCKED less PGMUNLOCKED, PGSTRANDED, "
+                    "PGCLEARED and the pages locked again by munlock",
+       .source = "count_vm_event in mm/mlock.c; semantics 2.4",
+       .machine = EventLawHolds},
+      {.name = "lru-membership",
+       .statement =
+           "a page is on the list that its flags say, on that one only, "
+           "or in a batch, or nowhere",
+       .source = "page_lru, putback_lru_page, __pagevec_lru_add_fn",
+       .page = LruMembershipHolds},
+      {.name = "lru-size",
+       .statement = "an LRU list is as long as there are pages on it",
+       .source = "add_page_to_lru_list, del_page_from_lru_list",
+       .machine = LruSizeHolds},
+      {.name = "unevictable-stranded",
+       .statement = "no page that could be evicted is on the unevictable list",
+       .source = "putback_lru_page, page_evictable",
+       .page = NotStranded},
+      {.name = "mlocked-has-locker",
+       .statement = "an Mlocked small page is mapped in a VM_LOCKED VMA",
+       .source = "munlock_vma_pages_range, page_remove_rmap, do_wp_page",
+       .page = MlockedHasLocker},
+      {.name = "munlock-keeps-other-lockers",
+       .statement = "munlock and unmapping leave a page Mlocked that another "
+                    "VM_LOCKED VMA maps, if they could isolate it",
+       .source = "try_to_munlock",
+       .page = MunlockKeepsOtherLockers},
+      {.name = "page-mapcount",
+       .statement =
+           "a page's mapcount is the number of entries that map it, and "
+           "the reverse map finds each of them",
+       .source = "page_add_*_rmap, page_remove_rmap",
+       .page = MapcountHolds},
+      {.name = "page-refcount",
+       .statement =
+           "a page has one reference for each mapping, and one each for "
+           "cache, batch and isolation",
+       .source = "get_page, put_page",
+       .page = RefcountHolds},
+      {.name = "locked-never-reclaimed",
+       .statement = "reclaim takes no page out of a VM_LOCKED VMA",
+       .source = "try_to_unmap_one, page_referenced_one",
+       .machine = LockedNeverReclaimed},
+      {.name = "bad-page-state",
+       .statement = "no page is freed with PG_mlocked set",
+       .source = "free_pages_check",
+       .machine = NoBadPageState},
+      {.name = "shm-charge",
+       .statement = "a user is charged for the pages of the segments it has "
+                    "locked by SHM_LOCK",
+       .source = "user_shm_lock, user_shm_unlock; semantics 2.4 law 5",
+       .machine = ShmChargeHolds},
+      {.name = "frame-count",
+       .statement = "every frame is free or in use, and none is left when the "
+                    "last task is gone, but for caches and isolated pages",
+       .source = "mm/page_alloc.c; exit_mmap",
+       .machine = FrameCountHolds},
+  };
+  return kInvariants;
+}
+
+namespace {
+
+const Invariant* CheckPages(const InvariantContext& context,
+                            absl::Span<const Pfn> pages, Mismatch* mismatch) {
+  for (const Invariant& row : AllInvariants()) {
+    if (row.page == nullptr) continue;
+    for (Pfn pfn : pages) {
+      if (!row.page(context, pfn, mismatch)) return &row;
+    }
+  }
+  return nullptr;
+}
+
+const Invariant* CheckMms(const InvariantContext& context, uint32_t mms,
+                          Mismatch* mismatch) {
+  for (const Invariant& row : AllInvariants()) {
+    if (row.mm == nullptr) continue;
+    for (int mm = 0; mm < kTaskSlots; ++mm) {
+      if ((mms >> mm & 1) == 0 || context.machine.mms[mm].users == 0) continue;
+      if (!row.mm(context, mm, mismatch)) return &row;
+    }
+  }
+  return nullptr;
+}
+
+const Invariant* CheckMachine(const InvariantContext& context,
+                              Mismatch* mismatch) {
+  for (const Invariant& row : AllInvariants()) {
+    if (row.machine != nullptr && !row.machine(context, mismatch)) return &row;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void InvariantChecker::Start(const Machine& machine) {
+  recount_.Clear();
+  for (Pfn pfn = 1; pfn < machine.frame_end; ++pfn) {
+    recount_.Update(machine, pfn);
+  }
+}
+
+const Invariant* InvariantChecker::CheckTouched(const Machine& machine,
+                                                Mismatch* mismatch) {
+  InvariantContext context{machine, machine.step, recount_};
+  const Invariant* failed = CheckMms(context, machine.touched_mms, mismatch);
+  if (failed == nullptr) {
+    failed = CheckPages(context, machine.touched_pages, mismatch);
+  }
+  for (Pfn pfn : machine.touched_pages) recount_.Update(machine, pfn);
+  // NR_MLOCK before what follows from it: the sums are named first.
+  Mismatch sums;
+  if (const Invariant* row = CheckMachine(context, &sums);
+      row != nullptr && (failed == nullptr || row < failed)) {
+    failed = row;
+    *mismatch = sums;
+  }
+  return failed;
+}
+
+const Invariant* InvariantChecker::CheckAll(const Machine& machine,
+                                            Mismatch* mismatch) {
+  InvariantContext context{machine, machine.step, recount_};
+  const Invariant* failed = CheckMms(context, ~uint32_t{0}, mismatch);
+  if (failed == nullptr) {
+    std::vector<Pfn> pages;
+    for (Pfn pfn = 1; pfn < machine.frame_end; ++pfn) pages.push_back(pfn);
+    failed = CheckPages(context, pages, mismatch);
+  }
+  recount_.Clear();
+  for (Pfn pfn = 1; pfn < machine.frame_end; ++pfn) {
+    recount_.Update(machine, pfn);
+  }
+  Mismatch sums;
+  if (const Invariant* row = CheckMachine(context, &sums);
+      row != nullptr && (failed == nullptr || row < failed)) {
+    failed = row;
+    *mismatch = sums;
+  }
+  return failed;
+}
+
+}  // namespace lockstep

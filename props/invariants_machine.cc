@@ -1,0 +1,133 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "props/invariants_machine.h"
+
+#include <array>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace lockstep {
+
+using reference::Machine;
+using reference::Page;
+
+namespace {
+
+bool Fail(Mismatch* mismatch, std::string expected, std::string seen) {
+  *mismatch = {std::move(expected), std::move(seen)};
+  return false;
+}
+
+// With no task left: a page may be in a cache, isolated or in a batch still
+// (its last mapping was cleared into it), never mapped.
+bool MayOutliveTasks(const Page& page) {
+  return page.Is(reference::kPageFree | reference::kPageTail |
+                 reference::kPageIsolated | reference::kPageInBatch) ||
+         page.mapping != 0;
+}
+
+}  // namespace
+
+bool NrMlockHolds(const InvariantContext& context, Mismatch* mismatch) {
+  for (int zone = 0; zone < kMaxZones; ++zone) {
+    int64_t counted = context.before.mlocked[zone];
+    int64_t kept = context.machine.nr_mlock[zone];
+    if (counted != kept) {
+      return Fail(mismatch,
+                  absl::StrCat("NR_MLOCK ", counted, " in zone ", zone),
+                  absl::StrCat("NR_MLOCK ", kept));
+    }
+  }
+  return true;
+}
+
+bool EventLawHolds(const InvariantContext& context, Mismatch* mismatch) {
+  const reference::VmEvents& events = context.machine.events;
+  int64_t law = events.mlocked - events.munlocked - events.cleared -
+                (events.stranded - events.stranded_when_cleared) -
+                events.relocked;
+  int64_t kept = 0;
+  for (int64_t pages : context.machine.nr_mlock) kept += pages;
+  if (law == kept) return true;
+  return Fail(mismatch, absl::StrCat("NR_MLOCK ", law, " by the events"),
+              absl::StrCat("NR_MLOCK ", kept));
+}
+
+bool LruSizeHolds(const InvariantContext& context, Mismatch* mismatch) {
+  for (int vec = 0; vec < kMaxZones; ++vec) {
+    for (int lru = 0; lru < reference::kLruLists; ++lru) {
+      uint32_t counted = context.before.lru[vec][lru];
+      uint32_t kept = context.machine.lruvecs[vec].lists[lru].size;
+      if (counted != kept) {
+        return Fail(
+            mismatch,
+            absl::StrCat(counted, " pages on list ", lru, " of lruvec ", vec),
+            absl::StrCat(kept));
+      }
+    }
+  }
+  return true;
+}
+
+bool LockedNeverReclaimed(const InvariantContext& context, Mismatch* mismatch) {
+  for (const reference::Eviction& eviction : context.machine.evictions) {
+    const reference::Mm& mm = context.machine.mms[eviction.mm];
+    if (mm.users == 0) continue;
+    const reference::Vma* vma = mm.VmaAt(eviction.page);
+    if (vma == nullptr || !vma->Is(reference::kVmLocked)) continue;
+    return Fail(mismatch, "a page of a VM_LOCKED VMA stays",
+                absl::StrFormat("reclaimed at %#x", AddressOf(eviction.page)));
+  }
+  return true;
+}
+
+bool NoBadPageState(const InvariantContext& context, Mismatch* mismatch) {
+  int64_t freed = context.machine.events.freed_mlocked;
+  if (freed == 0) return true;
+  return Fail(mismatch, "no page freed with PG_mlocked",
+              absl::StrCat(freed, " freed"));
+}
+
+bool ShmChargeHolds(const InvariantContext& context, Mismatch* mismatch) {
+  const Machine& machine = context.machine;
+  std::array<uint64_t, kUsers> charge{};
+  for (const reference::ShmSegment& segment : machine.shm) {
+    if (segment.object == 0 || !segment.locked) continue;
+    uint64_t size = machine.objects[segment.object].size;
+    charge[segment.mlock_user] += PageAlign(size) >> kPageShift;
+  }
+  for (int uid = 0; uid < kUsers; ++uid) {
+    if (charge[uid] == machine.locked_shm[uid]) continue;
+    return Fail(mismatch,
+                absl::StrCat("user ", uid, " charged ", charge[uid], " pages"),
+                absl::StrCat(static_cast<int64_t>(machine.locked_shm[uid])));
+  }
+  return true;
+}
+
+bool FrameCountHolds(const InvariantContext& context, Mismatch* mismatch) {
+  const Machine& machine = context.machine;
+  if (context.before.used + machine.free_frames !=
+      machine.config.memory_pages) {
+    return Fail(mismatch,
+                absl::StrCat(machine.config.memory_pages - context.before.used,
+                             " free frames"),
+                absl::StrCat(machine.free_frames));
+  }
+  for (const reference::Task& task : machine.tasks) {
+    if (task.exists) return true;
+  }
+  // Looked at only while pages are touched: later steps find nothing to do.
+  for (Pfn pfn : machine.touched_pages) {
+    if (MayOutliveTasks(machine.page(pfn))) continue;
+    return Fail(mismatch, "no page left without a task",
+                absl::StrCat("page ", pfn, " in use"));
+  }
+  return true;
+}
+
+}  // namespace lockstep

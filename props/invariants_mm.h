@@ -1,0 +1,23 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Invariants of an address space. The table in invariants.cc says what
+// each one states.
+
+#ifndef LOCKSTEP_PROPS_INVARIANTS_MM_H_
+#define LOCKSTEP_PROPS_INVARIANTS_MM_H_
+
+#include "props/invariants.h"
+
+namespace lockstep {
+
+bool LockedVmHolds(const InvariantContext& context, int mm, Mismatch* mismatch);
+bool TotalVmHolds(const InvariantContext& context, int mm, Mismatch* mismatch);
+bool LockFlagsHold(const InvariantContext& context, int mm, Mismatch* mismatch);
+bool VmaOrderHolds(const InvariantContext& context, int mm, Mismatch* mismatch);
+bool PageTablesHold(const InvariantContext& context, int mm,
+                    Mismatch* mismatch);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_PROPS_INVARIANTS_MM_H_

@@ -1,0 +1,190 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "props/runner.h"
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "engine/reference/reference_engine.h"
+#include "props/invariants.h"
+
+namespace lockstep {
+namespace {
+
+// Calls that can change what belongs to no task: segments, files, charges.
+constexpr uint64_t kSharedOps =
+    OpBit(Op::kMmap) | OpBit(Op::kMunmap) | OpBit(Op::kMremap) |
+    OpBit(Op::kBrk) | OpBit(Op::kExec) | OpBit(Op::kExit) | OpBit(Op::kShmget) |
+    OpBit(Op::kShmat) | OpBit(Op::kShmdt) | OpBit(Op::kShmctl) |
+    OpBit(Op::kFtruncate);
+
+void ObserveShared(const Engine& engine, World* world) {
+  for (int slot = 0; slot < kShmSlots; ++slot) {
+    world->shm[slot] = engine.ObserveShm(slot);
+  }
+  for (int uid = 0; uid < kUsers; ++uid) {
+    world->locked_shm[uid] = engine.LockedShm(uid);
+  }
+  for (int slot = 0; slot < kFileSlots; ++slot) {
+    world->file_size[slot] = engine.FileSize(slot);
+  }
+}
+
+void CopyShared(const World& from, World* to) {
+  to->shm = from.shm;
+  to->locked_shm = from.locked_shm;
+  to->file_size = from.file_size;
+}
+
+// The contracts that concern an op, in the order of the table.
+const std::vector<const Contract*>& ContractsOf(Op op) {
+  static const auto& by_op = *[] {
+    auto* table = new std::array<std::vector<const Contract*>, kOpCount>();
+    for (const Contract& contract : AllContracts()) {
+      for (int i = 0; i < kOpCount; ++i) {
+        if ((contract.ops >> i & 1) != 0) (*table)[i].push_back(&contract);
+      }
+    }
+    return table;
+  }();
+  return by_op[static_cast<int>(op)];
+}
+
+Violation MakeViolation(absl::string_view property, size_t step,
+                        Mismatch mismatch) {
+  return {std::string(property), step, std::move(mismatch.expected),
+          std::move(mismatch.seen)};
+}
+
+}  // namespace
+
+struct Runner::State {
+  Config config;
+  World before;
+  World after;
+  InvariantChecker invariants;
+  std::vector<uint64_t> prepared;  // of the step's contracts, in their order
+};
+
+Runner::Runner(Engine* engine, Checking checking)
+    : engine_(engine),
+      reference_(dynamic_cast<reference::ReferenceEngine*>(engine)),
+      checking_(checking),
+      state_(std::make_unique<State>()) {}
+Runner::~Runner() = default;
+
+const World& Runner::world() const { return state_->before; }
+
+absl::Status Runner::Start(const Config& config) {
+  if (absl::Status status = engine_->Reset(config); !status.ok()) return status;
+  steps_ = 0;
+  outcome_ = Outcome();
+  state_->config = config;
+  if (checking_ == Checking::kNone) return absl::OkStatus();
+  for (int task = 0; task < kTaskSlots; ++task) {
+    engine_->Observe(task, &state_->before.tasks[task]);
+    state_->after.tasks[task] = state_->before.tasks[task];
+  }
+  ObserveShared(*engine_, &state_->before);
+  CopyShared(state_->before, &state_->after);
+  if (reference_ != nullptr) state_->invariants.Start(reference_->machine());
+  return absl::OkStatus();
+}
+
+std::optional<Violation> Runner::Run(const Step& step) {
+  if (checking_ == Checking::kNone) {
+    outcome_ = engine_->Run(step);
+    ++steps_;
+    return std::nullopt;
+  }
+  const std::vector<const Contract*>& contracts = ContractsOf(step.op);
+  std::vector<uint64_t>& prepared = state_->prepared;
+  prepared.assign(contracts.size(), 0);
+  for (size_t i = 0; i < contracts.size(); ++i) {
+    if (contracts[i]->prepare != nullptr) {
+      prepared[i] = contracts[i]->prepare(step, state_->before, *engine_);
+    }
+  }
+  outcome_ = engine_->Run(step);
+  std::optional<Violation> violation = Check(step);
+  ++steps_;
+  return violation;
+}
+
+std::optional<Violation> Runner::Check(const Step& step) {
+  State& state = *state_;
+  bool full = checking_ == Checking::kFull;
+  uint32_t changed = full ? (1u << kTaskSlots) - 1 : engine_->ChangedTasks();
+  for (int task = 0; task < kTaskSlots; ++task) {
+    if ((changed >> task & 1) != 0) {
+      engine_->Observe(task, &state.after.tasks[task]);
+    }
+  }
+  bool shared = full || (kSharedOps & OpBit(step.op)) != 0 ||
+                engine_->Events().fatal_signal;
+  if (shared) ObserveShared(*engine_, &state.after);
+
+  std::optional<Violation> violation;
+  Mismatch mismatch;
+  if (reference_ != nullptr) {
+    const reference::Machine& machine = reference_->machine();
+    const Invariant* failed =
+        full ? state.invariants.CheckAll(machine, &mismatch)
+             : state.invariants.CheckTouched(machine, &mismatch);
+    if (failed != nullptr) {
+      violation = MakeViolation(failed->name, steps_, std::move(mismatch));
+    }
+  }
+  if (!violation) {
+    StepContext context{.config = state.config,
+                        .step = step,
+                        .outcome = outcome_,
+                        .before = state.before,
+                        .after = state.after,
+                        .engine = *engine_,
+                        .events = engine_->Events()};
+    const std::vector<const Contract*>& contracts = ContractsOf(step.op);
+    for (size_t i = 0; i < contracts.size(); ++i) {
+      context.prepared = state.prepared[i];
+      if (contracts[i]->holds(context, &mismatch)) continue;
+      violation =
+          MakeViolation(contracts[i]->name, steps_, std::move(mismatch));
+      break;
+    }
+  }
+  for (int task = 0; task < kTaskSlots; ++task) {
+    if ((changed >> task & 1) != 0) {
+      state.before.tasks[task] = state.after.tasks[task];
+    }
+  }
+  if (shared) CopyShared(state.after, &state.before);
+  return violation;
+}
+
+absl::StatusOr<std::optional<Violation>> Runner::Run(const Program& program) {
+  if (absl::Status status = Start(program.config); !status.ok()) return status;
+  for (const Step& step : program.steps) {
+    if (std::optional<Violation> violation = Run(step)) return violation;
+  }
+  return std::nullopt;
+}
+
+absl::Span<const PropertyInfo> AllProperties() {
+  static const auto& all = *[] {
+    auto* table = new std::vector<PropertyInfo>();
+    for (const Invariant& row : AllInvariants()) {
+      table->push_back(
+          {row.name, row.statement, row.source, PropertyKind::kInvariant});
+    }
+    for (const Contract& row : AllContracts()) {
+      table->push_back(
+          {row.name, row.statement, row.source, PropertyKind::kContract});
+    }
+    return table;
+  }();
+  return all;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,49 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "props/vocabulary.h"
+
+#include <cstddef>
+
+#include "props/vocabulary_composer.h"
+#include "props/vocabulary_memory.h"
+#include "props/vocabulary_theme.h"
+
+namespace lockstep {
+
+using vocabulary_internal::Composer;
+using vocabulary_internal::DrawTheme;
+using vocabulary_internal::Memory;
+using vocabulary_internal::Theme;
+
+Vocabulary::Vocabulary(const VocabularyOptions& options) : options_(options) {}
+
+void Vocabulary::Generate(Random& random, Program* program) {
+  program->config = NextConfig(random);
+  program->expectations.clear();
+  program->description.clear();
+  program->steps.resize(options_.steps);
+  const Theme theme = DrawTheme(random, program->config);
+  Memory memory(program->config);
+  Composer composer(random, program->config, memory, theme);
+  for (size_t i = 0; i < options_.steps; ++i) {
+    composer.Compose(i, &program->steps[i]);
+    memory.Note(program->steps[i]);
+  }
+}
+
+Step Vocabulary::NextStep(Random& random, const Config& config,
+                          absl::Span<const Step> before) {
+  // Older steps say little about what is there now.
+  constexpr size_t kLookBack = 32;
+  Memory memory(config);
+  const size_t first =
+      before.size() > kLookBack ? before.size() - kLookBack : 0;
+  for (const Step& step : before.subspan(first)) memory.Note(step);
+  const Theme theme = DrawTheme(random, config);
+  Step step;
+  Composer(random, config, memory, theme).Compose(before.size(), &step);
+  return step;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,288 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// lockstep fuzz: the hunt.
+
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "engine/reference/reference_engine.h"
+#include "props/hunt.h"
+#include "tools/command.h"
+#include "tools/findings.h"
+#include "tools/json.h"
+#include "tools/progress.h"
+#include "tools/session.h"
+
+namespace lockstep {
+namespace {
+
+constexpr absl::Duration kDefaultTime = absl::Seconds(60);
+constexpr uint64_t kMaxJobs = 256;
+
+std::atomic<bool> stop_requested{false};
+
+// The first Ctrl-C ends the hunt in good order, the second one kills.
+class StopOnSignal {
+ public:
+  StopOnSignal() {
+    struct sigaction action = {};
+    action.sa_handler = [](int) { stop_requested.store(true); };
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+    sigaction(SIGINT, &action, &interrupt_);
+    sigaction(SIGTERM, &action, &terminate_);
+  }
+  ~StopOnSignal() {
+    sigaction(SIGINT, &interrupt_, nullptr);
+    sigaction(SIGTERM, &terminate_, nullptr);
+  }
+  StopOnSignal(const StopOnSignal&) = delete;
+  StopOnSignal& operator=(const StopOnSignal&) = delete;
+
+ private:
+  struct sigaction interrupt_ = {}, terminate_ = {};
+};
+
+class FuzzCommand : public Command {
+ public:
+  absl::string_view name() const override { return "fuzz"; }
+  absl::string_view arguments() const override { return ""; }
+  absl::string_view summary() const override {
+    return "hunt: random programs, every property after every step";
+  }
+  absl::string_view description() const override {
+    return "Runs random programs until time, --count or --steps is over, or "
+           "Ctrl-C is\npressed. A program that breaks a property is shrunk and "
+           "written to\nOUT/PROPERTY-HASH/ at once: program.txtpb, repro.c, "
+           "report.md. With\n--kernel=all the limits are those of each "
+           "kernel.\n"
+           "One job with the same seed and --count or --steps finds the same.";
+  }
+  std::vector<Option> Options() override {
+    std::vector<Option> rows = engine_.Rows(true);
+    const std::vector<Option> own = {
+        {"--for", "TIME", "how long; 60s if nothing else ends the hunt",
+         [this](absl::string_view value) {
+           absl::StatusOr<absl::Duration> time = ParseDuration(value);
+           if (time.ok()) time_ = *time;
+           return time.status();
+         }},
+        CountOption("--count", "N", "how many programs", &count_),
+        CountOption("--steps", "N", "how many steps in all, such as 10M",
+                    &steps_),
+        CountOption("--length", "N", "steps of a program (16)", &length_),
+        {"--seed", "N", "of the random programs; drawn if not given",
+         [this](absl::string_view value) {
+           absl::StatusOr<uint64_t> seed = ParseCount(value);
+           if (seed.ok()) seed_ = *seed;
+           return seed.status();
+         }},
+        CountOption("--jobs", "N", "threads (1)", &jobs_),
+        StringOption("--out", "DIRECTORY", "where findings go (findings)",
+                     &out_),
+        SwitchOption("--json", "one JSON object a finding and a kernel",
+                     &json_),
+    };
+    rows.insert(rows.end(), own.begin(), own.end());
+    return rows;
+  }
+
+  ExitStatus Run(absl::Span<const std::string> args) override {
+    if (absl::Status status = Check(args); !status.ok()) return Fail(status);
+    if (!seed_) seed_ = std::random_device()();
+    std::vector<const Profile*> kernels;
+    for (const Profile& profile : AllProfiles()) {
+      if (engine_.kernel == "all" || profile.name == engine_.kernel ||
+          (engine_.kernel.empty() && &profile == &DefaultProfile())) {
+        kernels.push_back(&profile);
+      }
+    }
+    std::vector<DefectSet> defects;
+    for (const Profile* kernel : kernels) {
+      absl::StatusOr<DefectSet> set = ParseDefects(*kernel, engine_.defects);
+      if (!set.ok()) return Fail(set.status());
+      defects.push_back(*set);
+    }
+    if (absl::Status status = PrepareFindings(out_); !status.ok()) {
+      return Fail(status);
+    }
+    StopOnSignal stop_on_signal;
+    ExitStatus worst = kExitFine;
+    for (size_t i = 0; i < kernels.size() && !stop_requested.load(); ++i) {
+      worst = std::max(worst, HuntOn(*kernels[i], defects[i]));
+    }
+    return worst;
+  }
+
+ private:
+  absl::Status Check(absl::Span<const std::string> args) const {
+    if (absl::Status status = engine_.CheckEngine(); !status.ok()) {
+      return status;
+    }
+    if (!args.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("expected no argument, found \"", args[0], "\""));
+    }
+    if (jobs_ < 1 || jobs_ > kMaxJobs) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--jobs=", jobs_, ": expected a number from 1 to ", kMaxJobs));
+    }
+    if (length_ < 1 || length_ > kMaxSteps) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--length=", length_, ": expected a number from 1 to ", kMaxSteps));
+    }
+    return absl::OkStatus();
+  }
+
+  ExitStatus HuntOn(const Profile& kernel, DefectSet defects) {
+    ProgressReporter progress(stderr, isatty(STDERR_FILENO) != 0,
+                              std::string(kernel.name));
+    paths_.clear();
+    write_error_ = absl::OkStatus();
+    HuntOptions options;
+    options.vocabulary.profile = &kernel;
+    options.vocabulary.defects = defects;
+    options.vocabulary.steps = length_;
+    options.seed = *seed_;
+    options.jobs = static_cast<int>(jobs_);
+    options.stop = &stop_requested;
+    if (count_ != 0) options.max_programs = count_;
+    if (steps_ != 0) options.max_steps = steps_;
+    const bool bounded = count_ != 0 || steps_ != 0;
+    if (time_.has_value() || !bounded) {
+      options.max_time =
+          absl::ToChronoNanoseconds(time_.value_or(kDefaultTime));
+    }
+    options.make_engine = [] {
+      return std::make_unique<reference::ReferenceEngine>();
+    };
+    options.on_finding = [&](const HuntFinding& finding) {
+      Save(finding);
+      progress.Say(
+          absl::StrCat(kernel.name, ": found ", paths_[finding.fingerprint]));
+    };
+    options.on_progress = [&](const HuntProgress& now) {
+      progress.Update(now);
+    };
+    absl::StatusOr<HuntResult> result = Hunt(options);
+    progress.Finish();
+    if (!result.ok()) return Fail(result.status());
+    Print(kernel, *result);
+    if (!write_error_.ok()) return Fail(write_error_);
+    return result->findings.empty() ? kExitFine : kExitViolated;
+  }
+
+  // The finding is on disk when this returns: what comes later cannot lose it.
+  void Save(const HuntFinding& finding) {
+    const std::string name = FindingName(finding.program, finding.violation);
+    absl::StatusOr<FindingFiles> files = RenderFinding(
+        finding.program, finding.violation,
+        absl::StrCat("lockstep fuzz --kernel=",
+                     finding.program.config.profile->name, " --seed=", *seed_,
+                     " --length=", length_, ", program ", finding.index));
+    if (!files.ok()) {
+      write_error_.Update(files.status());
+      files =
+          FindingFiles{{{"program.txtpb", FormatProgramText(finding.program)}}};
+    }
+    absl::StatusOr<std::string> path = SaveFinding(out_, name, *files);
+    if (!path.ok()) write_error_.Update(path.status());
+    paths_[finding.fingerprint] = path.ok() ? *path : name + " (not written)";
+  }
+
+  void Print(const Profile& kernel, const HuntResult& result) {
+    if (json_) return PrintJson(kernel, result);
+    absl::PrintF("%s, seed %d\n",
+                 FormatProgress(kernel.name, result.statistics), *seed_);
+    for (const HuntFinding& finding : result.findings) {
+      absl::PrintF("  %s\n    %d steps, hit %d times; %s\n",
+                   paths_[finding.fingerprint], finding.program.steps.size(),
+                   finding.hits,
+                   DebugString(finding.program, finding.violation));
+    }
+    absl::PrintF("\n%-20s %12s  outcomes\n", "call", "count");
+    for (const OpInfo& info : AllOps()) {
+      const uint64_t calls = result.statistics.outcomes.Calls(info.op);
+      if (calls == 0) continue;
+      absl::PrintF("%-20s %12d ", info.name, calls);
+      for (const auto& [outcome, times] :
+           result.statistics.outcomes.ByName(info.op)) {
+        absl::PrintF(" %s %d", outcome, times);
+      }
+      absl::PrintF("\n");
+    }
+    absl::PrintF("\n");
+  }
+
+  void PrintJson(const Profile& kernel, const HuntResult& result) {
+    for (const HuntFinding& finding : result.findings) {
+      JsonObject line;
+      line.Add("finding", paths_[finding.fingerprint])
+          .Add("kernel", kernel.name)
+          .Add("property", finding.violation.property)
+          .Add("step", uint64_t{finding.violation.step})
+          .Add("steps", uint64_t{finding.program.steps.size()})
+          .Add("expected", finding.violation.expected)
+          .Add("seen", finding.violation.seen)
+          .Add("program_index", finding.index)
+          .Add("hits", finding.hits);
+      absl::PrintF("%s\n", line.ToString());
+    }
+    const HuntStatistics& statistics = result.statistics;
+    JsonObject calls, hits;
+    for (const OpInfo& info : AllOps()) {
+      if (statistics.outcomes.Calls(info.op) == 0) continue;
+      JsonObject outcomes;
+      for (const auto& [name, times] : statistics.outcomes.ByName(info.op)) {
+        outcomes.Add(name, times);
+      }
+      calls.Add(info.name, outcomes);
+    }
+    for (const auto& [property, times] : statistics.hits) {
+      hits.Add(property, times);
+    }
+    JsonObject line;
+    line.Add("kernel", kernel.name)
+        .Add("seed", *seed_)
+        .Add("programs", statistics.programs)
+        .Add("steps", statistics.steps)
+        .Add("seconds", statistics.seconds)
+        .Add("steps_per_second", statistics.steps_per_second())
+        .Add("findings", uint64_t{result.findings.size()})
+        .Add("violations", hits)
+        .Add("calls", calls);
+    absl::PrintF("%s\n", line.ToString());
+  }
+
+  EngineOptions engine_;
+  std::optional<absl::Duration> time_;
+  std::optional<uint64_t> seed_;
+  uint64_t count_ = 0;
+  uint64_t steps_ = 0;
+  uint64_t length_ = 16;
+  uint64_t jobs_ = 1;
+  std::string out_ = "findings";
+  bool json_ = false;
+
+  std::map<uint64_t, std::string> paths_;  // by fingerprint
+  absl::Status write_error_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeFuzzCommand() {
+  return std::make_unique<FuzzCommand>();
+}
+
+}  // namespace lockstep

@@ -1,0 +1,115 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/documented.h"
+
+#include "engine/reference/reference_engine.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+DocumentedProgram DocumentedOf(const char* text) {
+  absl::StatusOr<Program> program = ParseProgramText(text, "program");
+  EXPECT_TRUE(program.ok()) << program.status();
+  reference::ReferenceEngine engine;
+  absl::StatusOr<DocumentedProgram> documented = Document(*program, &engine);
+  EXPECT_TRUE(documented.ok()) << documented.status();
+  return *std::move(documented);
+}
+
+Vpn ArenaPage(uint64_t page) { return PageOf(kArenaBase) + Pages{page}; }
+
+TEST(Document, IgnoresTheDefectsOfTheProgram) {
+  // v4.9 takes MCL_ONFAULT alone; the manual page says EINVAL.
+  const DocumentedProgram documented =
+      DocumentedOf("steps { mlockall { flags: ONFAULT } }");
+  EXPECT_THAT(documented.steps[0].outcomes,
+              ElementsAre(Outcome::Errno(EINVAL)));
+}
+
+TEST(Document, SaysWhatIsResidentAndWhatIsNot) {
+  const DocumentedProgram documented = DocumentedOf(R"(
+    steps { mmap { addr { page: 0 } length: 16384 prot: READ prot: WRITE
+                   flags: PRIVATE flags: ANONYMOUS flags: FIXED } }
+    steps { mlock { addr { page: 0 } length: 8192 } }
+    steps { mlock2 { addr { page: 2 } length: 8192 flags: ONFAULT } }
+    steps { touch { addr { page: 3 } write: true } })");
+  EXPECT_EQ(documented.steps[1].locked_vm, Pages{2});
+  EXPECT_THAT(documented.steps[1].resident,
+              ElementsAre(PageSpan{ArenaPage(0), ArenaPage(2)}));
+  EXPECT_EQ(documented.steps[2].locked_vm, Pages{4});
+  EXPECT_THAT(documented.steps[2].absent,
+              ElementsAre(PageSpan{ArenaPage(2), ArenaPage(4)}));
+  EXPECT_THAT(documented.steps[3].resident,
+              ElementsAre(PageSpan{ArenaPage(0), ArenaPage(2)},
+                          PageSpan{ArenaPage(3), ArenaPage(4)}));
+  EXPECT_THAT(documented.steps[3].absent,
+              ElementsAre(PageSpan{ArenaPage(2), ArenaPage(3)}));
+  EXPECT_THAT(documented.obstacles, IsEmpty());
+}
+
+TEST(Document, AllowsBothOutcomesWhereKernelsDiffer) {
+  const DocumentedProgram documented = DocumentedOf(R"(
+    steps { mmap { addr { page: 0 } length: 4096
+                   flags: PRIVATE flags: ANONYMOUS flags: FIXED } }
+    steps { mlock2 { addr { page: 0 } length: 4096 flags: ONFAULT } })");
+  EXPECT_THAT(documented.steps[1].outcomes,
+              ElementsAre(Outcome::Errno(ENOMEM), Outcome::Ok()));
+  EXPECT_EQ(documented.steps[1].locked_vm, Pages{1});
+}
+
+TEST(Document, LeavesOutWhatUserSpaceCannotForce) {
+  const DocumentedProgram documented = DocumentedOf(R"(
+    steps { drain {} }
+    steps { mlock { addr { page: 0 } length: 4096 }
+            during { point: "mlock:marked" drain {} } })");
+  EXPECT_TRUE(documented.needs_environment);
+  EXPECT_THAT(documented.steps[0].left_out, HasSubstr("cannot be forced"));
+  EXPECT_EQ(documented.steps[1].left_out, "");
+  EXPECT_EQ(documented.steps[1].step.during_count, 0);
+}
+
+TEST(Document, LeavesOutWhatCouldHitTheProcessItself) {
+  const DocumentedProgram documented = DocumentedOf(R"(
+    steps { munmap { addr { page: 0 } length: 0x600000000000 } }
+    steps { madvise { addr { raw: 0x7f0000000000 } length: 4096
+                      advice: DONTNEED } }
+    steps { touch { addr { raw: 0x555555554000 } write: true } }
+    steps { mlock { addr { raw: 0x7f0000000000 } length: 4096 } }
+    steps { munmap { addr { page: 3 } length: 4096 } }
+    steps { munmap { addr { raw: 0x7ffffffff000 } length: 4096 } }
+    steps { munmap { addr { page: 3 } length: 18446744073709551615 } })");
+  for (int i = 0; i < 4; ++i) EXPECT_NE(documented.steps[i].left_out, "") << i;
+  for (int i = 4; i < 7; ++i) EXPECT_EQ(documented.steps[i].left_out, "") << i;
+}
+
+TEST(Document, RefusesToPopulateMoreThanTheBudget) {
+  const char* const sparse = R"(
+    config { arena_pages: 65536 memlock_limit: 18446744073709551615 }
+    steps { mmap { addr { page: 0 } length: 268435456 prot: READ prot: WRITE
+                   flags: PRIVATE flags: ANONYMOUS flags: FIXED } }
+    steps { mlock2 { addr { page: 0 } length: 268435456 flags: ONFAULT } })";
+  EXPECT_THAT(DocumentedOf(sparse).obstacles, IsEmpty());
+  const std::string populated =
+      std::string(sparse) +
+      "steps { mlock { addr { page: 0 } length: 67112960 } }";
+  EXPECT_THAT(DocumentedOf(populated.c_str()).obstacles,
+              ElementsAre(HasSubstr("more than 64 MiB")));
+}
+
+TEST(Document, NamesWhatARealKernelCannotBeAskedFor) {
+  EXPECT_THAT(DocumentedOf("config { max_map_count: 100 }").obstacles,
+              ElementsAre(HasSubstr("vm.max_map_count=100")));
+  EXPECT_THAT(
+      DocumentedOf("steps { fork { child: 1 share_vm: true } }").obstacles,
+      ElementsAre(HasSubstr("share an address space")));
+}
+
+}  // namespace
+}  // namespace lockstep
