@@ -90,6 +90,12 @@ constexpr DefectInfo kDefects[] = {
      "5d91f31faf8e \"mm: swap: fix vmstats for huge pages\" (5.9, ?)", "to 5.8",
      "An UNEVICTABLE_* event of a huge page counts one, not its pages.",
      "unevictable-event-law"},
+    {Defect::kThpCowStaleMlocked, "D24", "thp-cow-stale-mlocked",
+     "3917c80280c9 \"thp: change CoW semantics for anon-THP\" (5.8, ?)",
+     "2.6.38 to 5.7",
+     "A write fault that copies a huge page after fork leaves the old page "
+     "Mlocked, though only the child maps it, without a lock.",
+     "mlocked-has-locker"},
 };
 static_assert(std::size(kDefects) == kDefectCount);
 

@@ -27,9 +27,10 @@ enum class Defect : uint8_t {
   kMigrateDropsMlocked,   // D18
   kRmapTrylock,           // D19
   kThpSingleEvent,        // D21
+  kThpCowStaleMlocked,    // D24: found by Lockstep, not in semantics.md
 };
 inline constexpr int kDefectCount =
-    static_cast<int>(Defect::kThpSingleEvent) + 1;
+    static_cast<int>(Defect::kThpCowStaleMlocked) + 1;
 
 class DefectSet {
  public:

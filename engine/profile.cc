@@ -57,6 +57,7 @@ constexpr DefectSet kV312Defects = {
     Defect::kOverlapDoubleCount,   Defect::kRacyStackCharge,
     Defect::kMprotectNoCow,        Defect::kMigrateDropsMlocked,
     Defect::kRmapTrylock,          Defect::kThpSingleEvent,
+    Defect::kThpCowStaleMlocked,
 };
 
 constexpr Profile kProfiles[] = {
@@ -83,7 +84,8 @@ constexpr Profile kProfiles[] = {
             Behaviour::kStackGuardGap,
             Behaviour::kOnfaultNeedsAccess,
         }),
-        .shipped = {Defect::kMclOnfaultAlone, Defect::kThpSingleEvent},
+        .shipped = {Defect::kMclOnfaultAlone, Defect::kThpSingleEvent,
+                    Defect::kThpCowStaleMlocked},
         // Not D2: from 4.5 on a split needs the page lock, which munlock holds.
         .applicable = {Defect::kPagevecIsolationLeak,
                        Defect::kOverlapDoubleCount,
@@ -91,7 +93,8 @@ constexpr Profile kProfiles[] = {
                        Defect::kOverlapIntOverflow, Defect::kMclOnfaultAlone,
                        Defect::kUnsignedNrDelta, Defect::kRacyStackCharge,
                        Defect::kMprotectNoCow, Defect::kMigrateDropsMlocked,
-                       Defect::kRmapTrylock, Defect::kThpSingleEvent},
+                       Defect::kRmapTrylock, Defect::kThpSingleEvent,
+                       Defect::kThpCowStaleMlocked},
         .stack_guard_gap = 256,
     },
 };

@@ -73,7 +73,8 @@ TEST(ProfileTest, Version312IsSeed001) {
             DefectSet({Defect::kPagevecIsolationLeak, Defect::kThpSplitRace,
                        Defect::kOverlapDoubleCount, Defect::kRacyStackCharge,
                        Defect::kMprotectNoCow, Defect::kMigrateDropsMlocked,
-                       Defect::kRmapTrylock, Defect::kThpSingleEvent}));
+                       Defect::kRmapTrylock, Defect::kThpSingleEvent,
+                       Defect::kThpCowStaleMlocked}));
   EXPECT_EQ(V312().stack_guard_gap, 1u);
 }
 
@@ -82,7 +83,8 @@ TEST(ProfileTest, Version49IsSeed000) {
     EXPECT_TRUE(V49().Has(info.behaviour)) << info.name;
   }
   EXPECT_EQ(V49().shipped,
-            DefectSet({Defect::kMclOnfaultAlone, Defect::kThpSingleEvent}));
+            DefectSet({Defect::kMclOnfaultAlone, Defect::kThpSingleEvent,
+                       Defect::kThpCowStaleMlocked}));
   EXPECT_FALSE(V49().applicable.Has(Defect::kThpSplitRace));
   EXPECT_EQ(V49().stack_guard_gap, 256u);
 }
@@ -100,7 +102,8 @@ TEST(ParseDefectsTest, NoneSwitchesAllOff) {
 
 TEST(ParseDefectsTest, SignsSwitchOnAndOff) {
   EXPECT_EQ(*ParseDefects(V49(), "+overlap-double-count, -mcl-onfault-alone"),
-            DefectSet({Defect::kOverlapDoubleCount, Defect::kThpSingleEvent}));
+            DefectSet({Defect::kOverlapDoubleCount, Defect::kThpSingleEvent,
+                       Defect::kThpCowStaleMlocked}));
 }
 
 struct BadList {

@@ -19,6 +19,7 @@ inline constexpr uint64_t kRlimInfinity = ~uint64_t{0};
 
 // x86-64 with four-level page tables.
 inline constexpr uint64_t kTaskSize = 0x7ffffffff000;
+inline constexpr uint64_t kMmapMinAddr = 0x10000;  // vm.mmap_min_addr
 // Where the arena, the heap and mappings without an address of their own are.
 inline constexpr uint64_t kArenaBase = 0x200000000000;
 inline constexpr uint64_t kHeapBase = 0x100000000000;

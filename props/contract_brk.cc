@@ -36,9 +36,8 @@ Verdict VerdictOn(const StepContext& context, uint64_t wanted) {
   if (next != nullptr && next->start <= PageOf(new_end)) {
     return Verdict::kMustNot;
   }
-  constexpr uint64_t kManyPages = uint64_t{1} << 32;  // overcommit
   const bool stack = next != nullptr && next->Has(kRangeGrowsdown);
-  return scarce || stack || more.n >= kManyPages ? Verdict::kMay
+  return scarce || stack || NearFull(task, more) ? Verdict::kMay
                                                  : Verdict::kMust;
 }
 

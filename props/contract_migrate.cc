@@ -9,10 +9,17 @@
 namespace lockstep::contracts {
 namespace {
 
-uint64_t WasMlocked(const Step& step, const World&, const Engine& engine) {
-  PageState page =
-      engine.ObservePage(step.task % kTaskSlots, PageOf(step.addr.Resolve()));
-  return page.present && page.mlocked ? 1 : 0;
+// Only where the task itself holds the page locked.
+uint64_t WasMlocked(const Step& step, const World& before,
+                    const Engine& engine) {
+  int task = step.task % kTaskSlots;
+  Vpn page = PageOf(step.addr.Resolve());
+  for (const Range& range : before.tasks[task].ranges) {
+    if (page < range.start || page >= range.end) continue;
+    PageState state = engine.ObservePage(task, page);
+    return range.Has(kRangeLocked) && state.present && state.mlocked ? 1 : 0;
+  }
+  return 0;
 }
 
 bool KeepsMlocked(const StepContext& context, Mismatch* mismatch) {
@@ -32,7 +39,8 @@ bool KeepsMlocked(const StepContext& context, Mismatch* mismatch) {
 absl::Span<const Contract> MigrateContracts() {
   static constexpr Contract kContracts[] = {
       {.name = "migrate-keeps-mlocked",
-       .statement = "migration leaves an Mlocked page Mlocked in its new frame",
+       .statement =
+           "migration leaves an Mlocked page of a VM_LOCKED VMA Mlocked",
        .source = "remove_migration_pte (51afb12ba809, 4.4)",
        .ops = OpBit(Op::kMigrate),
        .holds = KeepsMlocked,

@@ -98,12 +98,11 @@ Allowed Wrong(const StepContext& context, const Mapping& mapping) {
 // Errnos that may come although nothing above is wrong.
 void AddPossible(const StepContext& context, const Mapping& mapping,
                  Allowed* allowed) {
-  constexpr uint64_t kManyPages = uint64_t{1} << 32;
   constexpr uint64_t kFarOffset = uint64_t{1} << 50;
   const uint64_t pages = mapping.pages().n;
   // No VMA, no room, overcommit refused, an empty pool of huge pages.
   if (context.events.allocation_failed || NearMapCount(context, 2) ||
-      pages >= kManyPages || mapping.hugetlb) {
+      NearFull(context.task_before(), mapping.pages()) || mapping.hugetlb) {
     allowed->Or(ENOMEM);
   }
   // The offset in bytes, or its end, does not fit; where files end differs.

@@ -154,8 +154,7 @@ Allowed MremapOutcome(const StepContext& context) {
     }
     if (allowed.ok()) {
       // Room and overcommit; the offset of a file's end may overflow.
-      constexpr uint64_t kManyBytes = uint64_t{1} << 44;
-      if (move.new_bytes >= kManyBytes) allowed.Or(ENOMEM).Or(EINVAL);
+      if (NearFull(task, move.new_pages())) allowed.Or(ENOMEM).Or(EINVAL);
     }
   }
   // move_vma wants three VMAs in reserve, and unmapping may need two.

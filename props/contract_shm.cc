@@ -219,7 +219,7 @@ bool ShmatErrno(const StepContext& context, Mismatch* mismatch) {
   if (task.uid != segment.owner) wrong.Or(EACCES);
   if (segment.removed) wrong.Or(EIDRM).Or(EINVAL);
   if (context.events.allocation_failed || NearMapCount(context, 2) ||
-      segment.hugetlb || pages.n >= uint64_t{1} << 32) {
+      segment.hugetlb || NearFull(task, pages)) {
     wrong.Or(ENOMEM);
   }
   if (segment.hugetlb) wrong.Or(EINVAL);

@@ -66,9 +66,16 @@ constexpr bool MayLockMore(const TaskState& task, Pages more) {
   return task.cap_ipc_lock || task.locked_vm + more <= LimitPages(task);
 }
 // So few VMAs are left that a call which needs `extra` more may fail.
-constexpr bool NearMapCount(const StepContext& context, uint32_t extra) {
+inline bool NearMapCount(const StepContext& context, uint32_t extra) {
   return context.task_before().map_count + extra >=
          context.config.max_map_count;
+}
+
+// The address space is so full, or so much is asked for, that there may be no
+// room, or overcommit may refuse.
+inline bool NearFull(const TaskState& task, Pages more) {
+  constexpr Pages kMany{uint64_t{1} << 32};
+  return more >= kMany || task.total_vm + more >= kMany;
 }
 
 // ---- Requests ----

@@ -24,8 +24,8 @@ absl::Span<const Contract> MadviseContracts();   // madvise
 absl::Span<const Contract> AccessContracts();    // msync, mincore, touch
 absl::Span<const Contract> TaskContracts();      // fork, exec, exit, limits
 absl::Span<const Contract> ShmContracts();       // SysV shared memory
-absl::Span<const Contract> LawContracts();
-absl::Span<const Contract> MigrateContracts();       // every step
+absl::Span<const Contract> LawContracts();       // every step
+absl::Span<const Contract> MigrateContracts();   // migrate
 
 // The row of that name; nullptr if there is none.
 const Contract* FindContract(absl::string_view name);

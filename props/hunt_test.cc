@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <ostream>
 #include <set>
 #include <string>
 #include <thread>
@@ -18,6 +19,15 @@
 #include "props/shrink.h"
 
 namespace lockstep {
+
+// What a failure shows of a finding: the rule and the file that replays it.
+void PrintTo(const HuntFinding& finding, std::ostream* os) {
+  *os << finding.violation.property << " after step " << finding.violation.step
+      << ": expected " << finding.violation.expected << ", seen "
+      << finding.violation.seen << "\n"
+      << FormatProgramText(finding.program);
+}
+
 namespace {
 
 using ::testing::Contains;

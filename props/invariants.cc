@@ -107,8 +107,9 @@ absl::Span<const Invariant> AllInvariants() {
        .source = "putback_lru_page, page_evictable",
        .page = NotStranded},
       {.name = "mlocked-has-locker",
-       .statement = "an Mlocked small page is mapped in a VM_LOCKED VMA",
-       .source = "munlock_vma_pages_range, page_remove_rmap, do_wp_page",
+       .statement = "an Mlocked page is mapped in a VM_LOCKED VMA",
+       .source = "munlock_vma_pages_range, page_remove_rmap, do_wp_page, "
+                 "do_huge_pmd_wp_page",
        .page = MlockedHasLocker},
       {.name = "munlock-keeps-other-lockers",
        .statement = "munlock and unmapping leave a page Mlocked that another "

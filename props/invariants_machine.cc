@@ -75,10 +75,7 @@ bool LruSizeHolds(const InvariantContext& context, Mismatch* mismatch) {
 
 bool LockedNeverReclaimed(const InvariantContext& context, Mismatch* mismatch) {
   for (const reference::Eviction& eviction : context.machine.evictions) {
-    const reference::Mm& mm = context.machine.mms[eviction.mm];
-    if (mm.users == 0) continue;
-    const reference::Vma* vma = mm.VmaAt(eviction.page);
-    if (vma == nullptr || !vma->Is(reference::kVmLocked)) continue;
+    if ((eviction.vm_flags & reference::kVmLocked) == 0) continue;
     return Fail(mismatch, "a page of a VM_LOCKED VMA stays",
                 absl::StrFormat("reclaimed at %#x", AddressOf(eviction.page)));
   }

@@ -114,9 +114,13 @@ bool NotStranded(const InvariantContext& context, Pfn pfn, Mismatch* mismatch) {
 bool MlockedHasLocker(const InvariantContext& context, Pfn pfn,
                       Mismatch* mismatch) {
   const Page& page = context.machine.page(pfn);
-  // Of huge pages one flag stands for all parts and mappings.
-  if (!page.Is(reference::kPageMlocked) || page.compound()) return true;
-  if (HasLocker(context.machine, pfn)) return true;
+  if (!page.Is(reference::kPageMlocked) || page.Is(reference::kPageTail)) {
+    return true;
+  }
+  // One flag stands for all parts of a huge page.
+  for (Pfn part = pfn; part < pfn + context.machine.SizeOf(pfn); ++part) {
+    if (HasLocker(context.machine, part)) return true;
+  }
   return Fail(mismatch, pfn, "Mlocked only with a VM_LOCKED VMA",
               absl::StrCat(Flags(page), ", mapped ", page.mapcount, " times"));
 }

@@ -229,6 +229,48 @@ std::optional<Program> DefaultConfig(const Program& program, uint64_t index) {
   return result;
 }
 
+// What a step of the first task changes, it can have from the start.
+std::optional<Program> StepToConfig(const Program& program, uint64_t index) {
+  if (index >= program.steps.size()) return std::nullopt;
+  const Step& step = program.steps[index];
+  Program result = Bare(program);
+  if (step.task != 0) return result;
+  switch (step.op) {
+    case Op::kSetrlimit:
+      result.config.memlock_limit = step.length;
+      break;
+    case Op::kSetcap:
+      result.config.cap_ipc_lock = step.value != 0;
+      break;
+    case Op::kSetuid:
+      result.config.uid = static_cast<uint8_t>(step.slot % kUsers);
+      break;
+    default:
+      return result;
+  }
+  result.steps.erase(result.steps.begin() + static_cast<ptrdiff_t>(index));
+  return result;
+}
+
+// A limit that is reached: the default one, and the lengths that reach the old
+// one longer by the difference.
+std::optional<Program> DefaultLimit(const Program& program, uint64_t index) {
+  Program result = Bare(program);
+  const std::vector<uint64_t*> lengths = LengthsOf(&result);
+  if (index >= lengths.size()) return std::nullopt;
+  const uint64_t limit = program.config.memlock_limit;
+  const uint64_t default_limit = Config().memlock_limit;
+  if (limit >= default_limit) return result;
+  result.config.memlock_limit = default_limit;
+  const uint64_t length = *lengths[index];
+  if (length >= kLongestRange) return result;
+  const uint64_t longer = PageAlign(default_limit - limit);
+  for (uint64_t* other : lengths) {
+    if (*other == length) *other += longer;
+  }
+  return result;
+}
+
 std::optional<Program> SmallerConfig(const Program& program, uint64_t index) {
   constexpr uint64_t kVariants = kNumberVariants + kLengthVariants;
   const absl::Span<const ConfigField> fields = AllConfigFields();
@@ -265,16 +307,28 @@ std::optional<Program> SwapSlots(const Program& program, uint64_t index) {
   return result;
 }
 
-// The start of a page, then a place in the arena for what is elsewhere.
+// The start of a page, its first odd byte, then a place in the arena for what
+// is elsewhere.
 std::optional<Program> PlainAddress(const Program& program, uint64_t index) {
+  constexpr uint64_t kVariants = 3;
   Program result = Bare(program);
   const std::vector<Address*> addresses = AddressesOf(&result);
-  if (index / 2 >= addresses.size()) return std::nullopt;
-  Address& address = *addresses[index / 2];
-  if (index % 2 == 0) {
-    address.value &= kPageMask;
-  } else if (address.base != Address::Base::kArena) {
-    address = Address::Arena({0}, OffsetInPage(address.value));
+  if (index / kVariants >= addresses.size()) return std::nullopt;
+  Address& address = *addresses[index / kVariants];
+  switch (index % kVariants) {
+    case 0:
+      address.value &= kPageMask;
+      break;
+    case 1:
+      if (OffsetInPage(address.value) > 1) {
+        address.value = (address.value & kPageMask) + 1;
+      }
+      break;
+    default:
+      if (address.base != Address::Base::kArena) {
+        address = Address::Arena({0}, OffsetInPage(address.value));
+      }
+      break;
   }
   return result;
 }

@@ -37,6 +37,8 @@ std::optional<Program> SwapSteps(const Program& program, uint64_t index);
 
 // shrink_numbers.cc: configuration, slots, addresses, lengths, values.
 std::optional<Program> DefaultConfig(const Program& program, uint64_t index);
+std::optional<Program> StepToConfig(const Program& program, uint64_t index);
+std::optional<Program> DefaultLimit(const Program& program, uint64_t index);
 std::optional<Program> SmallerConfig(const Program& program, uint64_t index);
 std::optional<Program> SwapSlots(const Program& program, uint64_t index);
 std::optional<Program> PlainAddress(const Program& program, uint64_t index);

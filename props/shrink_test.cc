@@ -210,6 +210,13 @@ std::vector<PassCase> PassCases() {
   limited.config.memlock_limit = 6 * kPageSize;
   Program more_limited = limited;
   more_limited.config.memlock_limit = 5 * kPageSize;
+  add("step-to-config", WithSteps({Call(Op::kSetrlimit, 0, 6), mmap}), limited);
+
+  Program at_limit = WithSteps({mmap, mlock});
+  at_limit.config.memlock_limit = 4 * kPageSize;
+  add("default-limit", at_limit,
+      WithSteps({Call(Op::kMmap, 0, 16), Call(Op::kMlock, 0, 16)}));
+
   add("smaller-config", limited, more_limited);
 
   add("simplify-op",
@@ -227,6 +234,9 @@ std::vector<PassCase> PassCases() {
   Step odd = mlock;
   odd.addr.value = 5 * kPageSize + 17;
   add("plain-address", WithSteps({odd}), WithSteps({Call(Op::kMlock, 5, 4)}));
+  Step less_odd = odd;
+  less_odd.addr.value = 5 * kPageSize + 1;
+  add("plain-address", WithSteps({odd}), WithSteps({less_odd}));
   Step raw = mlock;
   raw.addr = Address::Raw(kTaskSize);
   add("plain-address", WithSteps({raw}), WithSteps({mlock}));
@@ -555,7 +565,7 @@ TEST(SameViolationTest, Mlock2WithoutFlagsIsMlock) {
 TEST(FingerprintTest, IsTheSameOnEveryMachine) {
   EXPECT_EQ(
       Fingerprint(WithSteps({Call(Op::kMmap, 1, 2), Call(Op::kMlock, 1, 2)})),
-      9509946548721034365u);
+      13001250337116851755u);
 }
 
 TEST(FingerprintTest, TellsProgramsApartByWhatTheirCallsUse) {

@@ -29,9 +29,16 @@ uint32_t Composer::DrawProtection() {
 }
 
 void Composer::KeepPopulateCheap(Step* step) {
-  constexpr uint64_t kMostZeroPages = 65536;
+  if (!IsDearToPopulate(step->length)) return;
   const bool writable = (step->prot & uapi::kProtWrite) != 0;
-  if (step->length > kMostZeroPages * kPageSize && !writable) step->prot = 0;
+  if (!writable || !memory_is_small()) step->prot = 0;
+}
+
+bool Composer::IsDearToPopulate(uint64_t length) {
+  constexpr uint64_t kPages = 4096;
+  // Longer than the address space: refused.
+  if (length <= kPages * kPageSize || length > kTaskSize) return false;
+  return !OneIn(64) || length > 16 * kPages * kPageSize;
 }
 
 void Composer::DrawMmap(Step* step) {
@@ -116,6 +123,9 @@ void Composer::DrawMremap(Step* step) {
       step->length2 = step->length + (1 + Below(4)) * kPageSize;
       break;
   }
+  if (!memory_is_small() && IsDearToPopulate(step->length2)) {
+    step->length2 = kPageSize;
+  }
   static constexpr uint32_t kFlags[] = {
       0,
       uapi::kMremapMaymove,
@@ -178,6 +188,9 @@ void Composer::DrawShm(Step* step) {
       step->length = (1 + Below(4)) * kPageSize;
       if (OneIn(8)) step->length -= Below(kPageSize);
       if (OneIn(24)) step->length = DrawStrangeLength();
+      if (!memory_is_small() && IsDearToPopulate(step->length)) {
+        step->length = kPageSize;
+      }
       step->value = OneIn(12);
       break;
     case Op::kShmat: {

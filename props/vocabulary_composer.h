@@ -43,6 +43,7 @@ class Composer {
 
   uint64_t huge_pages() const { return uint64_t{1} << config_.hpage_pmd_order; }
   bool huge_arena() const { return config_.arena_pages > 65536; }
+  bool memory_is_small() const { return config_.memory_pages <= 4096; }
   bool thp() const {
     return config_.transparent_hugepage != TransparentHugepage::kNever;
   }
@@ -66,9 +67,11 @@ class Composer {
 
   // vocabulary_calls.cc
   uint32_t DrawProtection();
-  // Populating a writable range ends when memory does, but the zero page never
-  // runs out: a huge range that can only be read would be mapped page by page.
+  // Takes access away from most ranges that would take long to populate: the
+  // zero page never runs out, and a large memory not soon. What lengths do to
+  // counters shows without access too.
   void KeepPopulateCheap(Step* step);
+  bool IsDearToPopulate(uint64_t length);
   void DrawMmap(Step* step);
   void DrawMremap(Step* step);
   void DrawMadvise(Step* step);

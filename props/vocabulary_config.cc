@@ -104,7 +104,7 @@ Config Vocabulary::NextConfig(Random& random) const {
   const uint64_t kind = random.Below(16);
   if (kind < 6) {
     DrawHugePages(random, &config);
-  } else if (kind == 6) {
+  } else if (kind < 8) {
     DrawSparseArena(random, &config);
   }
   return config;

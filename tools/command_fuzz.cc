@@ -8,7 +8,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <map>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -16,10 +16,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "engine/reference/reference_engine.h"
 #include "props/hunt.h"
 #include "tools/command.h"
+#include "tools/finding_log.h"
 #include "tools/findings.h"
 #include "tools/json.h"
 #include "tools/progress.h"
@@ -54,6 +56,15 @@ class StopOnSignal {
   struct sigaction interrupt_ = {}, terminate_ = {};
 };
 
+Option OptionalCount(absl::string_view name, std::string help,
+                     std::optional<uint64_t>* target) {
+  return {name, "N", std::move(help), [target](absl::string_view value) {
+            absl::StatusOr<uint64_t> count = ParseCount(value);
+            if (count.ok()) *target = *count;
+            return count.status();
+          }};
+}
+
 class FuzzCommand : public Command {
  public:
   absl::string_view name() const override { return "fuzz"; }
@@ -65,7 +76,8 @@ class FuzzCommand : public Command {
     return "Runs random programs until time, --count or --steps is over, or "
            "Ctrl-C is\npressed. A program that breaks a property is shrunk and "
            "written to\nOUT/PROPERTY-HASH/ at once: program.txtpb, repro.c, "
-           "report.md. With\n--kernel=all the limits are those of each "
+           "report.md. Of the\nprograms that one defect explains the simplest "
+           "is kept. With\n--kernel=all the limits are those of each "
            "kernel.\n"
            "One job with the same seed and --count or --steps finds the same.";
   }
@@ -78,16 +90,11 @@ class FuzzCommand : public Command {
            if (time.ok()) time_ = *time;
            return time.status();
          }},
-        CountOption("--count", "N", "how many programs", &count_),
-        CountOption("--steps", "N", "how many steps in all, such as 10M",
-                    &steps_),
+        OptionalCount("--count", "how many programs", &count_),
+        OptionalCount("--steps", "how many steps in all, such as 10M", &steps_),
         CountOption("--length", "N", "steps of a program (16)", &length_),
-        {"--seed", "N", "of the random programs; drawn if not given",
-         [this](absl::string_view value) {
-           absl::StatusOr<uint64_t> seed = ParseCount(value);
-           if (seed.ok()) seed_ = *seed;
-           return seed.status();
-         }},
+        OptionalCount("--seed", "of the random programs; drawn if not given",
+                      &seed_),
         CountOption("--jobs", "N", "threads (1)", &jobs_),
         StringOption("--out", "DIRECTORY", "where findings go (findings)",
                      &out_),
@@ -148,8 +155,9 @@ class FuzzCommand : public Command {
   ExitStatus HuntOn(const Profile& kernel, DefectSet defects) {
     ProgressReporter progress(stderr, isatty(STDERR_FILENO) != 0,
                               std::string(kernel.name));
-    paths_.clear();
-    write_error_ = absl::OkStatus();
+    FindingLog log(out_,
+                   absl::StrCat("lockstep fuzz --kernel=", kernel.name,
+                                " --seed=", *seed_, " --length=", length_));
     HuntOptions options;
     options.vocabulary.profile = &kernel;
     options.vocabulary.defects = defects;
@@ -157,10 +165,9 @@ class FuzzCommand : public Command {
     options.seed = *seed_;
     options.jobs = static_cast<int>(jobs_);
     options.stop = &stop_requested;
-    if (count_ != 0) options.max_programs = count_;
-    if (steps_ != 0) options.max_steps = steps_;
-    const bool bounded = count_ != 0 || steps_ != 0;
-    if (time_.has_value() || !bounded) {
+    if (count_) options.max_programs = *count_;
+    if (steps_) options.max_steps = *steps_;
+    if (time_ || !(count_ || steps_)) {
       options.max_time =
           absl::ToChronoNanoseconds(time_.value_or(kDefaultTime));
     }
@@ -168,56 +175,46 @@ class FuzzCommand : public Command {
       return std::make_unique<reference::ReferenceEngine>();
     };
     options.on_finding = [&](const HuntFinding& finding) {
-      Save(finding);
-      progress.Say(
-          absl::StrCat(kernel.name, ": found ", paths_[finding.fingerprint]));
+      const std::string line = log.Add(finding);
+      if (!line.empty()) progress.Say(absl::StrCat(kernel.name, ": ", line));
     };
-    options.on_progress = [&](const HuntProgress& now) {
+    options.on_progress = [&](HuntProgress now) {
+      now.findings = log.size();
       progress.Update(now);
     };
     absl::StatusOr<HuntResult> result = Hunt(options);
     progress.Finish();
     if (!result.ok()) return Fail(result.status());
-    Print(kernel, *result);
-    if (!write_error_.ok()) return Fail(write_error_);
-    return result->findings.empty() ? kExitFine : kExitViolated;
-  }
-
-  // The finding is on disk when this returns: what comes later cannot lose it.
-  void Save(const HuntFinding& finding) {
-    const std::string name = FindingName(finding.program, finding.violation);
-    absl::StatusOr<FindingFiles> files = RenderFinding(
-        finding.program, finding.violation,
-        absl::StrCat("lockstep fuzz --kernel=",
-                     finding.program.config.profile->name, " --seed=", *seed_,
-                     " --length=", length_, ", program ", finding.index));
-    if (!files.ok()) {
-      write_error_.Update(files.status());
-      files =
-          FindingFiles{{{"program.txtpb", FormatProgramText(finding.program)}}};
+    result->statistics.findings = log.size();
+    const std::vector<LoggedFinding> findings = log.Result(result->findings);
+    if (json_) {
+      PrintJson(kernel, findings, result->statistics);
+    } else {
+      Print(kernel, findings, result->statistics);
     }
-    absl::StatusOr<std::string> path = SaveFinding(out_, name, *files);
-    if (!path.ok()) write_error_.Update(path.status());
-    paths_[finding.fingerprint] = path.ok() ? *path : name + " (not written)";
+    if (!log.status().ok()) return Fail(log.status());
+    return findings.empty() ? kExitFine : kExitViolated;
   }
 
-  void Print(const Profile& kernel, const HuntResult& result) {
-    if (json_) return PrintJson(kernel, result);
-    absl::PrintF("%s, seed %d\n",
-                 FormatProgress(kernel.name, result.statistics), *seed_);
-    for (const HuntFinding& finding : result.findings) {
-      absl::PrintF("  %s\n    %d steps, hit %d times; %s\n",
-                   paths_[finding.fingerprint], finding.program.steps.size(),
-                   finding.hits,
+  void Print(const Profile& kernel, const std::vector<LoggedFinding>& findings,
+             const HuntStatistics& statistics) {
+    absl::PrintF("%s, seed %d\n", FormatProgress(kernel.name, statistics),
+                 *seed_);
+    for (const LoggedFinding& finding : findings) {
+      absl::PrintF("  %s\n    %d steps, hit %d times%s\n    %s\n", finding.path,
+                   finding.program.steps.size(), finding.hits,
+                   finding.explained_by.empty()
+                       ? std::string()
+                       : absl::StrCat(", explained by ",
+                                      absl::StrJoin(Names(finding), ", ")),
                    DebugString(finding.program, finding.violation));
     }
     absl::PrintF("\n%-20s %12s  outcomes\n", "call", "count");
     for (const OpInfo& info : AllOps()) {
-      const uint64_t calls = result.statistics.outcomes.Calls(info.op);
+      const uint64_t calls = statistics.outcomes.Calls(info.op);
       if (calls == 0) continue;
       absl::PrintF("%-20s %12d ", info.name, calls);
-      for (const auto& [outcome, times] :
-           result.statistics.outcomes.ByName(info.op)) {
+      for (const auto& [outcome, times] : statistics.outcomes.ByName(info.op)) {
         absl::PrintF(" %s %d", outcome, times);
       }
       absl::PrintF("\n");
@@ -225,21 +222,24 @@ class FuzzCommand : public Command {
     absl::PrintF("\n");
   }
 
-  void PrintJson(const Profile& kernel, const HuntResult& result) {
-    for (const HuntFinding& finding : result.findings) {
+  void PrintJson(const Profile& kernel,
+                 const std::vector<LoggedFinding>& findings,
+                 const HuntStatistics& statistics) {
+    for (const LoggedFinding& finding : findings) {
       JsonObject line;
-      line.Add("finding", paths_[finding.fingerprint])
+      line.Add("finding", finding.path)
           .Add("kernel", kernel.name)
           .Add("property", finding.violation.property)
           .Add("step", uint64_t{finding.violation.step})
           .Add("steps", uint64_t{finding.program.steps.size()})
           .Add("expected", finding.violation.expected)
           .Add("seen", finding.violation.seen)
+          .Add("explained_by", Names(finding))
           .Add("program_index", finding.index)
+          .Add("programs", finding.programs)
           .Add("hits", finding.hits);
       absl::PrintF("%s\n", line.ToString());
     }
-    const HuntStatistics& statistics = result.statistics;
     JsonObject calls, hits;
     for (const OpInfo& info : AllOps()) {
       if (statistics.outcomes.Calls(info.op) == 0) continue;
@@ -259,24 +259,29 @@ class FuzzCommand : public Command {
         .Add("steps", statistics.steps)
         .Add("seconds", statistics.seconds)
         .Add("steps_per_second", statistics.steps_per_second())
-        .Add("findings", uint64_t{result.findings.size()})
+        .Add("findings", uint64_t{findings.size()})
         .Add("violations", hits)
         .Add("calls", calls);
     absl::PrintF("%s\n", line.ToString());
   }
 
+  static std::vector<std::string> Names(const LoggedFinding& finding) {
+    std::vector<std::string> names;
+    for (Defect defect : finding.explained_by) {
+      names.emplace_back(InfoOf(defect).name);
+    }
+    return names;
+  }
+
   EngineOptions engine_;
   std::optional<absl::Duration> time_;
   std::optional<uint64_t> seed_;
-  uint64_t count_ = 0;
-  uint64_t steps_ = 0;
+  std::optional<uint64_t> count_;
+  std::optional<uint64_t> steps_;
   uint64_t length_ = 16;
   uint64_t jobs_ = 1;
   std::string out_ = "findings";
   bool json_ = false;
-
-  std::map<uint64_t, std::string> paths_;  // by fingerprint
-  absl::Status write_error_;
 };
 
 }  // namespace

@@ -19,6 +19,9 @@
 namespace lockstep::reference {
 namespace {
 
+// Page tables get no further than this many entries for each frame of memory.
+constexpr uint64_t kPtesPerFrame = 4;
+
 uint32_t MakePte(Pfn pfn, bool write) {
   return kPtePresent | (write ? kPteWrite : 0u) | pfn;
 }
@@ -152,8 +155,18 @@ FaultResult DoHugePmdWpPage(Machine& machine, int mm, size_t vma, Vpn page) {
     SplitHugePmd(machine, mm, page);
     return DoWpPage(machine, mm, vma, page);
   }
+  const Vma& area = machine.mms[mm].vmas[vma];
+  GetPage(machine, old);
   UnmapHugePage(machine, mm, start);
-  AddNewAnonPage(machine, head, machine.mms[mm].vmas[vma]);
+  // As for small pages: who still maps the old page need not have it locked.
+  // Up to 5.7 this was forgotten (D24).
+  if (area.Is(kVmLocked) && machine.page(old).Is(kPageMlocked) &&
+      !machine.Has(Defect::kThpCowStaleMlocked)) {
+    PageLockHolder lock(machine, old);
+    MunlockVmaPage(machine, old);
+  }
+  PutPage(machine, old);
+  AddNewAnonPage(machine, head, area);
   MapHugePage(machine, mm, start, head, true);
   return FaultResult::kDone;
 }
@@ -184,6 +197,10 @@ FaultResult HandleMmFault(Machine& machine, int mm, Vpn page, bool write) {
   }
   uint32_t pte = GetPte(machine, mm, page);
   if (pte == 0) {
+    if (machine.pte_entries >= kPtesPerFrame * machine.config.memory_pages) {
+      machine.step_events.allocation_failed = true;
+      return FaultResult::kOom;
+    }
     return area.object == 0 ? DoAnonymousPage(machine, mm, vma, page, write)
                             : DoObjectFault(machine, mm, vma, page, write);
   }

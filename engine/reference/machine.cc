@@ -23,6 +23,7 @@ void Machine::Reset(const Config& new_config) {
   free_huge.clear();
   free_tables.clear();
   table_end = 0;
+  pte_entries = 0;
   rmap_end = 1;
   free_rmap = 0;
   if (pages.empty()) pages.resize(1024);

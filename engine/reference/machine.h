@@ -118,6 +118,7 @@ struct RmapNode {
 struct Eviction {
   int mm;
   Vpn page;
+  uint32_t vm_flags;  // of the VMA at that moment
 };
 
 struct Machine {
@@ -139,6 +140,9 @@ struct Machine {
   std::vector<uint32_t> ptes;  // table t has [t << order, (t + 1) << order)
   std::vector<uint32_t> free_tables;
   uint32_t table_end = 0;
+  // All PTEs there are. They take memory too, which alone bounds how much of the
+  // zero page a huge sparse mapping can have.
+  uint64_t pte_entries = 0;
 
   std::vector<RmapNode> rmap;
   uint32_t rmap_end = 1;

@@ -88,8 +88,7 @@ Source OpenSource(Machine& machine, const MmapArguments& arguments,
     case MmapSource::kDeviceMixedmap:
       return {0, NewObject(machine, Object::Kind::kDriver, ~uint64_t{0}),
               kVmMixedmap | kVmDontexpand};
-    case MmapSource::kSecret:
-      return {EBADF, 0, 0};
+    case MmapSource::kSecret:  // refused before
     case MmapSource::kFile:
       break;
   }
@@ -107,6 +106,11 @@ Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
               (arguments.flags & uapi::kMapAnonymous) != 0;
   uint64_t huge_bytes = uint64_t{machine.huge_pages} << kPageShift;
   uint64_t length = arguments.length;
+  // The file is looked up before anything else.
+  bool anonymous = (arguments.flags & uapi::kMapAnonymous) != 0;
+  if (!anonymous && arguments.source == MmapSource::kSecret) {
+    return Outcome::Errno(EBADF);
+  }
   if (length == 0) return Outcome::Errno(EINVAL);
   uint64_t alignment = huge ? huge_bytes : kPageSize;
   length = (length + alignment - 1) & ~(alignment - 1);
@@ -124,7 +128,10 @@ Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
       return Outcome::Errno(EINVAL);
     }
   } else {
-    addr = FindUnmappedArea(machine, space, PageAlign(addr), length, alignment);
+    // round_hint_to_min.
+    addr &= kPageMask;
+    if (addr != 0) addr = std::max(addr, kMmapMinAddr);
+    addr = FindUnmappedArea(machine, space, addr, length, alignment);
     if (addr == 0) return Outcome::Errno(ENOMEM);
   }
 
@@ -141,8 +148,7 @@ Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
   bool shared = type == uapi::kMapShared;
   if (!shared && type != uapi::kMapPrivate) return Outcome::Errno(EINVAL);
   if (shared && (vma.flags & kVmGrowsdown) != 0) return Outcome::Errno(EINVAL);
-  bool anonymous = (arguments.flags & uapi::kMapAnonymous) != 0;
-  if (!anonymous && (vma.flags & kVmGrowsdown) != 0) {
+  if ((!anonymous || huge) && (vma.flags & kVmGrowsdown) != 0) {
     return Outcome::Errno(EINVAL);
   }
   Source source = OpenSource(machine, arguments, length, shared);
@@ -199,7 +205,7 @@ uint64_t FindUnmappedArea(const Machine& machine, const Mm& mm, uint64_t hint,
   }
   if (top < length) return 0;
   uint64_t candidate = (top - length) & ~(alignment - 1);
-  return candidate >= (uint64_t{16} << kPageShift) ? candidate : 0;
+  return candidate >= kMmapMinAddr ? candidate : 0;
 }
 
 int MmapRegion(Machine& machine, int mm, const Vma& vma) {

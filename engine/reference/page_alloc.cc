@@ -34,8 +34,9 @@ void InitPage(Machine& machine, Pfn pfn, Pfn head, uint16_t flags) {
 // Frame numbers there are: twice the memory, because what is left of a split
 // huge page never becomes a block again, and the hugetlb pool on top.
 uint64_t FrameLimit(const Machine& machine) {
-  return 2 * machine.config.memory_pages +
-         uint64_t{machine.config.nr_hugepages} * machine.huge_pages;
+  uint64_t wanted = 2 * machine.config.memory_pages +
+                    uint64_t{machine.config.nr_hugepages} * machine.huge_pages;
+  return std::min<uint64_t>(wanted, kPtePfnMask);
 }
 
 // Frames from the end of what was used; 0 if there are none.

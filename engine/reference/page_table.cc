@@ -27,6 +27,13 @@ uint32_t* PteSlot(Machine& machine, uint32_t table, uint32_t offset) {
   return &machine.ptes[(uint64_t{table} << machine.order) + offset];
 }
 
+uint32_t PteIn(const Machine& machine, const Table& table, Vpn page) {
+  uint32_t offset = OffsetInTable(machine, page);
+  if ((table.bitmap[offset / 64] >> (offset % 64) & 1) == 0) return 0;
+  auto index = static_cast<uint64_t>(&table - machine.tables.data());
+  return machine.ptes[(index << machine.order) + offset];
+}
+
 void RemoveTable(Machine& machine, int mm, Vpn page) {
   Tables& tables = machine.mms[mm].tables;
   auto it = LowerBound(tables, page.n >> machine.order);
@@ -75,11 +82,7 @@ Table& FindOrAddTable(Machine& machine, int mm, Vpn page) {
 
 uint32_t GetPte(const Machine& machine, int mm, Vpn page) {
   const Table* table = FindTable(machine, mm, page);
-  if (table == nullptr) return 0;
-  uint32_t offset = OffsetInTable(machine, page);
-  if ((table->bitmap[offset / 64] >> (offset % 64) & 1) == 0) return 0;
-  uint64_t index = static_cast<uint64_t>(table - machine.tables.data());
-  return machine.ptes[(index << machine.order) + offset];
+  return table == nullptr ? 0 : PteIn(machine, *table, page);
 }
 
 uint32_t GetHugePmd(const Machine& machine, int mm, Vpn page) {
@@ -95,6 +98,7 @@ void SetPte(Machine& machine, int mm, Vpn page, uint32_t pte) {
   if ((table.bitmap[offset / 64] & bit) == 0) {
     table.bitmap[offset / 64] |= bit;
     ++table.entries;
+    ++machine.pte_entries;
   }
   auto index = static_cast<uint32_t>(&table - machine.tables.data());
   *PteSlot(machine, index, offset) = pte;
@@ -107,6 +111,7 @@ void ClearPte(Machine& machine, int mm, Vpn page) {
   uint64_t bit = uint64_t{1} << (offset % 64);
   LOCKSTEP_CHECK((table->bitmap[offset / 64] & bit) != 0);
   table->bitmap[offset / 64] &= ~bit;
+  --machine.pte_entries;
   if (--table->entries == 0) RemoveTable(machine, mm, page);
 }
 
@@ -156,7 +161,7 @@ Mapping Lookup(const Machine& machine, int mm, Vpn page) {
     return {true, true, (table->huge & kPteWrite) != 0,
             PfnOf(table->huge) + OffsetInTable(machine, page)};
   }
-  uint32_t pte = GetPte(machine, mm, page);
+  uint32_t pte = PteIn(machine, *table, page);
   if ((pte & kPtePresent) == 0) return {};
   return {true, false, (pte & kPteWrite) != 0, PfnOf(pte)};
 }

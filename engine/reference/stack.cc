@@ -11,8 +11,7 @@ namespace {
 
 // RLIMIT_STACK's usual soft limit: 8 MiB.
 constexpr Pages kStackLimit{2048};
-// vm.mmap_min_addr.
-constexpr Vpn kLowestPage{16};
+constexpr Vpn kLowestPage = PageOf(kMmapMinAddr);
 
 }  // namespace
 

@@ -32,7 +32,8 @@ bool TryToUnmap(Machine& machine, Pfn pfn) {
       ClearPte(machine, mapping.mm, mapping.page);
     }
     machine.TouchMm(mapping.mm);
-    machine.evictions.push_back({mapping.mm, mapping.page});
+    machine.evictions.push_back(
+        {mapping.mm, mapping.page, vma != nullptr ? vma->flags : 0});
     PageRemoveRmap(machine, pfn, mapping.mm, mapping.page, /*huge=*/false);
     PutPage(machine, pfn);
   }
