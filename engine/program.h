@@ -28,7 +28,7 @@ struct Config {
   const Profile* profile = &DefaultProfile();
   DefectSet defects = DefaultProfile().shipped;
   uint64_t arena_pages = 64;
-  uint64_t memory_pages = 8192;
+  uint64_t memory_pages = 1024;
   uint64_t image_pages = 0;
   uint64_t memlock_limit = 65536;  // bytes
   uint64_t file_size = 65536;      // bytes

@@ -48,6 +48,9 @@ CheapKey KeyOf(const Program& program, const Violation& violation) {
   return key;
 }
 
+// How long after the end of the hunt a finding may still be shrunk.
+constexpr std::chrono::seconds kShrinkGrace{15};
+
 // What the jobs share.
 class Shared {
  public:
@@ -67,6 +70,16 @@ class Shared {
     if (index >= options_.max_programs) return std::nullopt;
     if (Clock::now() - start_ >= options_.max_time) return std::nullopt;
     return index;
+  }
+
+  // Not even shrinking goes on: someone asked to stop, or the time has been
+  // over for a while.
+  bool MustStop() const {
+    if (options_.stop != nullptr &&
+        options_.stop->load(std::memory_order_relaxed)) {
+      return true;
+    }
+    return Clock::now() - start_ - kShrinkGrace >= options_.max_time;
   }
 
   void NoteProgram(uint64_t steps) {
@@ -222,6 +235,8 @@ class Job {
     Program failing = program_;
     failing.steps.resize(violation.step + 1);
     const StillFails still_fails = [&](const Program& candidate) {
+      // Out of time: what is shrunk so far is the finding.
+      if (shared_->MustStop()) return std::optional<Violation>();
       absl::StatusOr<std::optional<Violation>> found = runner_.Run(candidate);
       if (!found.ok() || !found->has_value() ||
           !SameViolation(failing, violation, candidate, **found)) {

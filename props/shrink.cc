@@ -29,6 +29,8 @@ constexpr ShrinkPass kPasses[] = {
     {"delete-chunk", "without a half, a quarter, ... of the steps",
      DeleteChunk},
     {"delete-step", "without one step", DeleteStep},
+    {"scale-down", "every length, limit and page divided by a power of two",
+     ScaleDown},
     {"step-to-config", "a limit, capability or user set from the start",
      StepToConfig},
     {"clear-unused", "fields that mean nothing to their call are 0",
@@ -203,8 +205,8 @@ ShrinkResult Shrink(const Program& program, const StillFails& still_fails) {
         result.program = *std::move(candidate);
         result.violation = *std::move(violation);
         progress = true;
-        // The same number again: of a list that got shorter, the next one.
-        --index;
+        // From the start again: what takes most away may do so now.
+        index = 0;
       }
     }
   }

@@ -44,8 +44,13 @@ std::vector<uint64_t*> LengthsOf(Program* program) {
 }
 
 // Number `variant` of the lengths to try instead of this one.
-constexpr uint64_t kLengthVariants = 5;
+constexpr uint64_t kLengthVariants = 8;
 uint64_t LengthVariant(uint64_t length, uint64_t variant) {
+  // Less by a quarter, a sixteenth, ...: a length that must stay above some
+  // bound gets there in few candidates.
+  const auto less_by = [length](int shift) {
+    return PageAlign(length - (length >> shift));
+  };
   switch (variant) {
     case 0:
       return kPageSize;
@@ -55,19 +60,29 @@ uint64_t LengthVariant(uint64_t length, uint64_t variant) {
       return length & kPageMask;
     case 3:
       return PageAlign(length);
+    case 4:
+      return less_by(2);
+    case 5:
+      return less_by(4);
+    case 6:
+      return less_by(8);
     default:
       return length < kPageSize ? length : length - kPageSize;
   }
 }
 
-// 0, half of it, one less.
-constexpr uint64_t kNumberVariants = 3;
+// 0, half of it, less by a quarter or a sixteenth, one less.
+constexpr uint64_t kNumberVariants = 5;
 uint64_t NumberVariant(uint64_t number, uint64_t variant) {
   switch (variant) {
     case 0:
       return 0;
     case 1:
       return number / 2;
+    case 2:
+      return number - number / 4;
+    case 3:
+      return number - number / 16;
     default:
       return number == 0 ? 0 : number - 1;
   }
@@ -367,6 +382,26 @@ std::optional<Program> SmallerLength(const Program& program, uint64_t index) {
     step.addr.value += kPageSize;
     step.length -= kPageSize;
   }
+  return result;
+}
+
+// Everything that counts pages divided by 2^20, ... 2: ranges of gigabytes cost
+// every later candidate time.
+std::optional<Program> ScaleDown(const Program& program, uint64_t index) {
+  constexpr uint64_t kMostShift = 20;
+  if (index >= kMostShift) return std::nullopt;
+  const uint64_t shift = kMostShift - index;
+  const auto scaled = [shift](uint64_t bytes) {
+    return bytes <= kPageSize || bytes >= kLongestRange
+               ? bytes
+               : PageAlign(bytes >> shift);
+  };
+  Program result = Bare(program);
+  for (uint64_t* length : LengthsOf(&result)) *length = scaled(*length);
+  for (Address* address : AddressesOf(&result)) {
+    if (IsArena(*address)) address->value = scaled(address->value);
+  }
+  result.config.memlock_limit = scaled(result.config.memlock_limit);
   return result;
 }
 

@@ -44,6 +44,7 @@ std::optional<Program> SwapSlots(const Program& program, uint64_t index);
 std::optional<Program> PlainAddress(const Program& program, uint64_t index);
 std::optional<Program> SqueezePages(const Program& program, uint64_t index);
 std::optional<Program> SmallerLength(const Program& program, uint64_t index);
+std::optional<Program> ScaleDown(const Program& program, uint64_t index);
 std::optional<Program> SmallerTogether(const Program& program, uint64_t index);
 std::optional<Program> SmallerPage(const Program& program, uint64_t index);
 std::optional<Program> SmallerNumber(const Program& program, uint64_t index);

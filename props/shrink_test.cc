@@ -257,6 +257,9 @@ std::vector<PassCase> PassCases() {
       WithSteps({Call(Op::kSetrlimit, 0, 3), Call(Op::kMmap, 0, 3),
                  Call(Op::kMlock, 0, 3)}));
 
+  add("scale-down", WithSteps({Call(Op::kMmap, 4, 8), Call(Op::kMlock, 6, 2)}),
+      WithSteps({Call(Op::kMmap, 2, 4), Call(Op::kMlock, 3, 1)}));
+
   Step fork = Call(Op::kFork);
   fork.slot = 5;
   Step child = Call(Op::kMlock, 9, 1);

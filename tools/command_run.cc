@@ -87,10 +87,10 @@ class RunCommand : public Command {
                                  : Checking::kIncremental;
     options.expectations = !no_check_;
     const auto after_step = [&](size_t step, const Outcome& outcome,
-                                Runner& runner) {
+                                const reference::ReferenceEngine& engine) {
       if (!trace_) return;
       TaskState task;
-      runner.engine().Observe(program.steps[step].task % kTaskSlots, &task);
+      engine.Observe(program.steps[step].task % kTaskSlots, &task);
       if (json_) {
         JsonObject line;
         line.Add("step", uint64_t{step})

@@ -129,8 +129,8 @@ TEST(Report, SaysWhatWhereAndWhy) {
   EXPECT_THAT(*report, HasSubstr("lockstep run --trace program.txtpb"));
   EXPECT_THAT(*report, HasSubstr("Without **mcl-onfault-alone** (D6)"));
   EXPECT_THAT(*report, HasSubstr("## Before the step"));
-  EXPECT_THAT(*report, HasSubstr("task 0: mm"));
-  EXPECT_THAT(*report, HasSubstr("nr_mlock 0"));
+  EXPECT_THAT(*report, HasSubstr("task 0: uid 0"));
+  EXPECT_THAT(*report, HasSubstr("zone 0: nr_mlock 0"));
 }
 
 TEST(Report, RefusesAViolationThatIsNotThere) {

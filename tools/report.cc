@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "engine/reference/reference_engine.h"
 #include "props/shrink.h"
 #include "tools/session.h"
 
@@ -24,18 +25,24 @@ struct Trace {
 absl::StatusOr<Trace> TraceOf(const Program& program,
                               const Violation& violation) {
   Trace trace;
-  std::string state = "The start of the program.\n";
+  reference::ReferenceEngine start;
+  if (absl::Status status = start.Reset(program.config); !status.ok()) {
+    return status;
+  }
+  std::string state = DescribeState(start);
   const auto after_step = [&](size_t step, const Outcome& outcome,
-                              Runner& runner) {
-    const int task = program.steps[step].task % kTaskSlots;
-    const TaskState& seen = runner.world().tasks[task];
-    absl::StrAppend(&trace.steps, "| ", step, " | `",
-                    DebugString(program.steps[step]), "` | ",
+                              const reference::ReferenceEngine& engine) {
+    TaskState task;
+    engine.Observe(program.steps[step].task % kTaskSlots, &task);
+    // A bar would end the cell of the table.
+    const std::string call =
+        absl::StrReplaceAll(DebugString(program.steps[step]), {{"|", "\\|"}});
+    absl::StrAppend(&trace.steps, "| ", step, " | `", call, "` | ",
                     DebugString(outcome), " | ",
-                    seen.exists ? absl::StrCat(seen.locked_vm.n) : "gone", " |",
-                    step == violation.step ? " **here**" : "", "\n");
+                    task.exists ? absl::StrCat(task.locked_vm.n) : "gone",
+                    step == violation.step ? ", **here**" : "", " |\n");
     trace.before = std::move(state);
-    state = DescribeState(runner);
+    state = DescribeState(engine);
   };
   absl::StatusOr<std::optional<Violation>> again =
       RunProgram(program, {.checking = Checking::kFull}, after_step);
@@ -141,9 +148,7 @@ absl::StatusOr<std::string> WriteReport(const Program& program,
       trace->steps,
       "\nlocked_vm is that of the step's task, in pages, after the step.\n",
       "\n## Before the step\n\n```\n", trace->before,
-      "```\n\n## After the step\n\n```\n", trace->after,
-      "```\n\nIn brackets a character a page: M resident and mlocked, p "
-      "resident, 0 the\nzero page, . not resident.\n",
+      "```\n\n## After the step\n\n```\n", trace->after, "```\n",
       "\n## The program\n\n```\n", FormatProgramText(program), "```\n");
   return text;
 }

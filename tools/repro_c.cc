@@ -314,7 +314,7 @@ class Writer {
     std::string text;
     if (documented.locked_vm &&
         !(locks_image_ && documented.locked_elsewhere)) {
-      helpers_ |= kCLocked | (locks_image_ ? kCImage : 0);
+      helpers_ |= kCLocked | (locks_image_ ? kCImage : uint32_t{0});
       absl::StrAppend(&text, "\tlocked(", documented.index, ", ",
                       documented.locked_vm->n, ");\n");
     }

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "engine/outcome.h"
 #include "engine/program.h"
+#include "engine/reference/reference_engine.h"
 #include "props/property.h"
 #include "props/runner.h"
 
@@ -25,8 +26,8 @@ struct SessionOptions {
 };
 
 // Called after each step, the one that violates something included.
-using AfterStep =
-    std::function<void(size_t step, const Outcome& outcome, Runner& runner)>;
+using AfterStep = std::function<void(size_t step, const Outcome& outcome,
+                                     const reference::ReferenceEngine& engine)>;
 
 // Runs the program up to the first violation on an engine of its own.
 absl::StatusOr<std::optional<Violation>> RunProgram(
@@ -45,8 +46,8 @@ std::string DebugString(const Program& program, const Violation& violation);
 absl::Status ChangeConfig(absl::string_view kernel, absl::string_view defects,
                           Config* config);
 
-// Everything that can be seen of the engine, as lines for a person.
-std::string DescribeState(Runner& runner);
+// The machine and the segments, as lines for a person.
+std::string DescribeState(const reference::ReferenceEngine& engine);
 
 }  // namespace lockstep
 

@@ -66,6 +66,9 @@ FaultResult DoAnonymousPage(Machine& machine, int mm, size_t vma, Vpn page,
       !CheckStackGuardPage(machine, mm, vma, page)) {
     return FaultResult::kSigbus;
   }
+  // A thread may have been here first while the stack grew: pte_none is asked
+  // again under the page table lock.
+  if (Lookup(machine, mm, page).present) return FaultResult::kDone;
   if (!write) {
     SetPte(machine, mm, page, MakePte(0, false));
     return FaultResult::kDone;
