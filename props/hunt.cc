@@ -206,6 +206,7 @@ class Job {
     while (const std::optional<uint64_t> index = shared_->NextProgram()) {
       Random random(options_.seed, *index);
       vocabulary_.Generate(random, &program_);
+      DrawDefects(*index);
       const std::optional<Violation> violation = RunProgram();
       shared_->NoteProgram(runner_.steps());
       if (violation.has_value()) NoteViolation(*violation, *index);
@@ -214,6 +215,35 @@ class Job {
   }
 
  private:
+  // One defect can hide another: what it breaks first ends the program. So half
+  // of the programs run on a kernel with only some of the hunt's defects.
+  void DrawDefects(uint64_t index) {
+    const DefectSet all = options_.vocabulary.defects;
+    program_.config.defects = all;
+    Random random(~options_.seed, index);
+    if (random.OneIn(2)) return;
+    DefectSet some;
+    for (const DefectInfo& info : AllDefects()) {
+      if (all.Has(info.defect) && random.OneIn(2)) some.Add(info.defect);
+    }
+    if (!some.empty()) program_.config.defects = some;
+  }
+
+  // The program with the hunt's own defects if it fails so too, else with a
+  // single one: how a finding is told from others must not depend on the draw.
+  static Program WithPlainDefects(const Program& failing, DefectSet all,
+                                  const StillFails& still_fails) {
+    Program plain = failing;
+    plain.config.defects = all;
+    if (still_fails(plain).has_value()) return plain;
+    for (const DefectInfo& info : AllDefects()) {
+      if (!failing.config.defects.Has(info.defect)) continue;
+      plain.config.defects = DefectSet({info.defect});
+      if (still_fails(plain).has_value()) return plain;
+    }
+    return failing;
+  }
+
   // What comes after a violation is not run: the state is already wrong.
   std::optional<Violation> RunProgram() {
     if (absl::Status status = runner_.Start(program_.config); !status.ok()) {
@@ -250,7 +280,9 @@ class Job {
     // A real kernel may behave differently the second time: then the program is
     // reported as it was.
     if (still_fails(failing).has_value()) {
-      shrunk = Shrink(failing, still_fails);
+      shrunk = Shrink(WithPlainDefects(failing, options_.vocabulary.defects,
+                                       still_fails),
+                      still_fails);
     }
     ++statistics_.shrinks;
     statistics_.shrink_runs += shrunk.tried;

@@ -401,7 +401,9 @@ std::optional<Program> ScaleDown(const Program& program, uint64_t index) {
   for (Address* address : AddressesOf(&result)) {
     if (IsArena(*address)) address->value = scaled(address->value);
   }
-  result.config.memlock_limit = scaled(result.config.memlock_limit);
+  if (result.config.memlock_limit != Config().memlock_limit) {
+    result.config.memlock_limit = scaled(result.config.memlock_limit);
+  }
   return result;
 }
 
