@@ -283,6 +283,13 @@ class Job {
       shrunk = Shrink(WithPlainDefects(failing, options_.vocabulary.defects,
                                        still_fails),
                       still_fails);
+      // Now that it is short it may fail on the hunt's kernel, too.
+      Program plain = shrunk.program;
+      plain.config.defects = options_.vocabulary.defects;
+      if (plain.config.defects != shrunk.program.config.defects &&
+          still_fails(plain).has_value()) {
+        shrunk = Shrink(plain, still_fails);
+      }
     }
     ++statistics_.shrinks;
     statistics_.shrink_runs += shrunk.tried;

@@ -33,6 +33,8 @@ constexpr ShrinkPass kPasses[] = {
      ScaleDown},
     {"step-to-config", "a limit, capability or user set from the start",
      StepToConfig},
+    {"merge-lock", "a mapping locked from the start, without the lock's step",
+     MergeLock},
     {"clear-unused", "fields that mean nothing to their call are 0",
      ClearUnused},
     {"delete-during", "without one interleaving", DeleteDuring},
@@ -40,7 +42,9 @@ constexpr ShrinkPass kPasses[] = {
      DefaultConfig},
     {"default-limit", "the default limit, and longer ranges that reach it",
      DefaultLimit},
-    {"simplify-op", "a call that does less with the same arguments",
+    {"default-huge-pages", "huge pages of the default size, ranges to match",
+     DefaultHugePages},
+    {"simplify-op", "a call that does less, or the same to one range",
      SimplifyOp},
     {"drop-flag", "flags and protection nearer to the plainest call's",
      DropFlag},
@@ -52,6 +56,7 @@ constexpr ShrinkPass kPasses[] = {
      SmallerLength},
     {"smaller-together", "equal lengths and limits smaller at once",
      SmallerTogether},
+    {"balance-lengths", "one length in favour of another", BalanceLengths},
     {"smaller-config", "one field of the configuration smaller", SmallerConfig},
     {"renumber", "slots and pages numbered from 0", Renumber},
     {"swap-slots", "two slots exchanged everywhere", SwapSlots},
@@ -126,6 +131,14 @@ uint64_t CandidateHash(const Program& program) {
   hash.Add(program.expectations.size());
   hash.Add(program.description);
   return hash.value();
+}
+
+// A rule over the machine's state: which call broke it says little of the bug.
+bool IsInvariant(absl::string_view property) {
+  for (const PropertyInfo& info : AllProperties()) {
+    if (info.name == property) return info.kind == PropertyKind::kInvariant;
+  }
+  return false;
 }
 
 // mlock2 without flags is mlock by another number.
@@ -219,8 +232,9 @@ bool SameViolation(const Program& program_a, const Violation& a,
   if (a.step >= program_a.steps.size() || b.step >= program_b.steps.size()) {
     return false;
   }
-  return CallOf(program_a.steps[a.step]) == CallOf(program_b.steps[b.step]) &&
-         OutcomesIn(a.seen) == OutcomesIn(b.seen);
+  if (OutcomesIn(a.seen) != OutcomesIn(b.seen)) return false;
+  return IsInvariant(a.property) ||
+         CallOf(program_a.steps[a.step]) == CallOf(program_b.steps[b.step]);
 }
 
 uint64_t Fingerprint(const Program& program) {

@@ -69,7 +69,9 @@ using StillFails =
 ShrinkResult Shrink(const Program& program, const StillFails& still_fails);
 
 // Same property, in the same way: what two violations must share to count as
-// one finding (the property and the calls they happened in, not the numbers).
+// one finding. The property and the outcome seen, not the numbers; for a
+// contract the call that broke it, too. An invariant is about the state of the
+// machine, which many calls can spoil by one bug.
 bool SameViolation(const Program& program_a, const Violation& a,
                    const Program& program_b, const Violation& b);
 

@@ -286,6 +286,47 @@ std::optional<Program> DefaultLimit(const Program& program, uint64_t index) {
   return result;
 }
 
+// Huge pages of the default size, and everything larger by as much.
+std::optional<Program> DefaultHugePages(const Program& program,
+                                        uint64_t index) {
+  if (index > 0) return std::nullopt;
+  Program result = Bare(program);
+  const uint32_t order = program.config.hpage_pmd_order;
+  const uint32_t default_order = Config().hpage_pmd_order;
+  if (order >= default_order) return result;
+  result.config.hpage_pmd_order = default_order;
+  const uint32_t shift = default_order - order;
+  for (uint64_t* length : LengthsOf(&result)) {
+    if (*length < kLongestRange) *length <<= shift;
+  }
+  for (Address* address : AddressesOf(&result)) {
+    if (IsArena(*address)) address->value <<= shift;
+  }
+  return result;
+}
+
+// One length in favour of another, such as those whose sum reaches a limit:
+// half of the difference, and a page.
+std::optional<Program> BalanceLengths(const Program& program, uint64_t index) {
+  Program result = Bare(program);
+  const std::vector<uint64_t*> lengths = LengthsOf(&result);
+  const uint64_t pairs = lengths.size() * lengths.size();
+  if (pairs == 0 || index / 2 >= pairs) return std::nullopt;
+  const uint64_t larger = *lengths[index / 2 / lengths.size()];
+  const uint64_t smaller = *lengths[index / 2 % lengths.size()];
+  if (larger <= smaller) return result;
+  const uint64_t difference =
+      index % 2 == 0 ? (larger - smaller) / 2 & kPageMask : kPageSize;
+  for (uint64_t* length : lengths) {
+    if (*length == larger) {
+      *length -= difference;
+    } else if (*length == smaller) {
+      *length += difference;
+    }
+  }
+  return result;
+}
+
 std::optional<Program> SmallerConfig(const Program& program, uint64_t index) {
   constexpr uint64_t kVariants = kNumberVariants + kLengthVariants;
   const absl::Span<const ConfigField> fields = AllConfigFields();

@@ -216,6 +216,10 @@ Op SimplerOp(Op op) {
     case Op::kMadvise:
     case Op::kMprotect:
       return Op::kMunlock;
+    case Op::kMmap:
+      return Op::kMunlock;
+    case Op::kMremap:
+      return Op::kMunmap;
     case Op::kExec:
       return Op::kExit;
     case Op::kExit:

@@ -32,6 +32,7 @@ std::optional<Program> DeleteStep(const Program& program, uint64_t index);
 std::optional<Program> DeletePair(const Program& program, uint64_t index);
 std::optional<Program> DeleteDuring(const Program& program, uint64_t index);
 std::optional<Program> SimplifyOp(const Program& program, uint64_t index);
+std::optional<Program> MergeLock(const Program& program, uint64_t index);
 std::optional<Program> DropFlag(const Program& program, uint64_t index);
 std::optional<Program> SwapSteps(const Program& program, uint64_t index);
 
@@ -39,6 +40,8 @@ std::optional<Program> SwapSteps(const Program& program, uint64_t index);
 std::optional<Program> DefaultConfig(const Program& program, uint64_t index);
 std::optional<Program> StepToConfig(const Program& program, uint64_t index);
 std::optional<Program> DefaultLimit(const Program& program, uint64_t index);
+std::optional<Program> DefaultHugePages(const Program& program, uint64_t index);
+std::optional<Program> BalanceLengths(const Program& program, uint64_t index);
 std::optional<Program> SmallerConfig(const Program& program, uint64_t index);
 std::optional<Program> SwapSlots(const Program& program, uint64_t index);
 std::optional<Program> PlainAddress(const Program& program, uint64_t index);

@@ -4,20 +4,29 @@
 // Shrink passes over steps, interleavings, calls and flags.
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <utility>
+#include <vector>
 
+#include "engine/uapi.h"
 #include "props/shrink_order.h"
 #include "props/shrink_passes.h"
 
 namespace lockstep::shrink_internal {
 namespace {
 
-// The position of the `index`-th set bit. REQUIRES: there is one.
-int NthBit(uint32_t bits, uint64_t index) {
-  while (index-- > 0) bits &= bits - 1;
-  return std::countr_zero(bits);
+// The call for one range in place of one for all of the address space.
+Op RangedOp(Op op) {
+  switch (op) {
+    case Op::kMlockall:
+      return Op::kMlock;
+    case Op::kMunlockall:
+    case Op::kExec:
+    case Op::kExit:
+      return Op::kMunlock;
+    default:
+      return Op::kNone;
+  }
 }
 
 Program WithoutSteps(const Program& program, size_t first, size_t count) {
@@ -112,41 +121,71 @@ std::optional<Program> DeleteDuring(const Program& program, uint64_t index) {
   return std::nullopt;
 }
 
+// For each step the simpler call with its own arguments; then, for what
+// concerns the whole address space, the call for the range of one mapping.
 std::optional<Program> SimplifyOp(const Program& program, uint64_t index) {
-  if (index >= program.steps.size()) return std::nullopt;
-  const Op simpler = SimplerOp(program.steps[index].op);
+  const size_t steps = program.steps.size();
+  const size_t variants = steps + 1;
+  if (index / variants >= steps) return std::nullopt;
   Program result = Bare(program);
-  if (simpler == Op::kNone) return result;
-  Step& step = result.steps[index];
-  step.op = simpler;
+  Step& step = result.steps[index / variants];
+  if (index % variants == 0) {
+    const Op simpler = SimplerOp(step.op);
+    if (simpler == Op::kNone) return result;
+    step.op = simpler;
+  } else {
+    const Step& mapping = program.steps[index % variants - 1];
+    const Op simpler = RangedOp(step.op);
+    if (simpler == Op::kNone || mapping.op != Op::kMmap) return result;
+    step.op = simpler;
+    step.addr = mapping.addr;
+    step.length = mapping.length;
+  }
   // What was a flag of the old call means nothing to the new one.
   ClearUnusedFields(&step);
   return result;
 }
 
-// For each step first all unusual bits at once, then each alone.
+// Without a step that locks, but with a mapping that is locked from the start.
+std::optional<Program> MergeLock(const Program& program, uint64_t index) {
+  const size_t steps = program.steps.size();
+  if (steps == 0 || index / steps >= steps) return std::nullopt;
+  const size_t lock = index / steps;
+  const size_t mapping = index % steps;
+  const Op op = program.steps[lock].op;
+  if ((op != Op::kMlock && op != Op::kMlock2 && op != Op::kMlockall) ||
+      program.steps[mapping].op != Op::kMmap) {
+    return Bare(program);
+  }
+  Program result = Bare(program);
+  result.steps[mapping].flags |= uapi::kMapLocked;
+  result.steps.erase(result.steps.begin() + static_cast<ptrdiff_t>(lock));
+  return result;
+}
+
+// For each step first all unusual bits at once, then the protection, then the
+// map type, which only makes sense as a whole, then each bit alone.
 std::optional<Program> DropFlag(const Program& program, uint64_t index) {
   for (size_t i = 0; i < program.steps.size(); ++i) {
     const Step& step = program.steps[i];
     const uint32_t flags = UnusualFlags(step);
     const uint32_t prot = UnusualProtection(step);
-    const uint64_t flag_bits = static_cast<uint64_t>(std::popcount(flags));
-    const uint64_t prot_bits = static_cast<uint64_t>(std::popcount(prot));
-    const uint64_t candidates = 1 + flag_bits + prot_bits;
-    if (index >= candidates) {
-      index -= candidates;
+    const uint32_t type = step.op == Op::kMmap ? flags & uapi::kMapType : 0;
+    std::vector<std::pair<uint32_t, uint32_t>> changes = {
+        {flags, prot}, {0, prot}, {type, 0}};
+    for (uint32_t bits = flags; bits != 0; bits &= bits - 1) {
+      changes.emplace_back(bits & (~bits + 1), 0);
+    }
+    for (uint32_t bits = prot; bits != 0; bits &= bits - 1) {
+      changes.emplace_back(0, bits & (~bits + 1));
+    }
+    if (index >= changes.size()) {
+      index -= changes.size();
       continue;
     }
     Program result = Bare(program);
-    Step& changed = result.steps[i];
-    if (index == 0) {
-      changed.flags ^= flags;
-      changed.prot ^= prot;
-    } else if (index <= flag_bits) {
-      changed.flags ^= uint32_t{1} << NthBit(flags, index - 1);
-    } else {
-      changed.prot ^= uint32_t{1} << NthBit(prot, index - 1 - flag_bits);
-    }
+    result.steps[i].flags ^= changes[index].first;
+    result.steps[i].prot ^= changes[index].second;
     return result;
   }
   return std::nullopt;

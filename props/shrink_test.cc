@@ -223,6 +223,27 @@ std::vector<PassCase> PassCases() {
       WithSteps({WithFlags(Call(Op::kMlock2, 0, 4), uapi::kMlockOnfault)}),
       WithSteps({mlock}));
 
+  add("simplify-op", WithSteps({mmap, Call(Op::kMunlockall)}),
+      WithSteps({mmap, munlock}));
+
+  const Step locked = WithFlags(mmap, kPlainMap | uapi::kMapLocked);
+  add("merge-lock", WithSteps({mmap, mlock, munlock}),
+      WithSteps({locked, munlock}));
+
+  Program small_huge = WithSteps({Call(Op::kMmap, 2, 4)});
+  small_huge.config.hpage_pmd_order = 1;
+  add("default-huge-pages", small_huge, WithSteps({Call(Op::kMmap, 16, 32)}));
+
+  add("balance-lengths",
+      WithSteps({Call(Op::kMmap, 0, 12), Call(Op::kMlock, 0, 4),
+                 Call(Op::kMlock, 0, 12)}),
+      WithSteps({Call(Op::kMmap, 0, 8), Call(Op::kMlock, 0, 8),
+                 Call(Op::kMlock, 0, 8)}));
+
+  add("drop-flag",
+      WithSteps({WithFlags(mmap, uapi::kMapShared | uapi::kMapAnonymous |
+                                     uapi::kMapFixed | uapi::kMapLocked)}),
+      WithSteps({locked}));
   add("drop-flag",
       WithSteps(
           {WithFlags(mmap, kPlainMap | uapi::kMapLocked | uapi::kMapPopulate)}),
@@ -555,8 +576,14 @@ TEST(SameViolationTest, NeedsThePropertyTheCallAndTheOutcome) {
   EXPECT_FALSE(SameViolation(mlock, here, mlock, other));
 }
 
+TEST(SameViolationTest, AnInvariantIsTheSameWhicheverCallBrokeIt) {
+  const Violation violation{"nr-mlock", 0, "NR_MLOCK 0", "NR_MLOCK 1"};
+  EXPECT_TRUE(SameViolation(WithSteps({Call(Op::kMunlock, 0, 1)}), violation,
+                            WithSteps({Call(Op::kMunmap, 0, 1)}), violation));
+}
+
 TEST(SameViolationTest, Mlock2WithoutFlagsIsMlock) {
-  const Violation violation{"locked-vm", 0, "1", "2"};
+  const Violation violation{"mlock-effect", 0, "1", "2"};
   const Program mlock = WithSteps({Call(Op::kMlock, 0, 1)});
   const Program plain = WithSteps({Call(Op::kMlock2, 0, 1)});
   const Program onfault =

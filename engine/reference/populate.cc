@@ -51,7 +51,12 @@ int64_t PopulateVmaPageRange(Machine& machine, int mm, size_t vma, Vpn start,
                              Vpn end) {
   // Copies: the VMA may move in the vector, and grow, at the points.
   const Vma area = machine.mms[mm].vmas[vma];
-  if (!MayFollow(area)) return -EFAULT;
+  if (!MayFollow(area)) {
+    // From 5.18 lock-on-fault looks at no page and so at no permission.
+    bool looks = !area.Is(kVmLockonfault) ||
+                 machine.Has(Behaviour::kOnfaultNeedsAccess);
+    return looks ? -EFAULT : static_cast<int64_t>((end - start).n);
+  }
   bool write = (area.flags & (kVmWrite | kVmShared)) == kVmWrite;
   bool mlock = area.Is(kVmLocked);
   bool fault_in = !area.Is(kVmLockonfault);
