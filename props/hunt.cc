@@ -51,6 +51,9 @@ CheapKey KeyOf(const Program& program, const Violation& violation) {
 // How long after the end of the hunt a finding may still be shrunk.
 constexpr std::chrono::seconds kShrinkGrace{15};
 
+// Candidates of one finding that a hunt runs; a few thousand are usual.
+constexpr uint64_t kMostShrinkRuns = 100'000;
+
 // What the jobs share.
 class Shared {
  public:
@@ -264,9 +267,11 @@ class Job {
     if (!shared_->ShouldShrink(KeyOf(program_, violation))) return;
     Program failing = program_;
     failing.steps.resize(violation.step + 1);
+    uint64_t runs = 0;
     const StillFails still_fails = [&](const Program& candidate) {
       // Out of time: what is shrunk so far is the finding.
-      if (shared_->MustStop()) return std::optional<Violation>();
+      if (++runs > kMostShrinkRuns || shared_->MustStop())
+        return std::optional<Violation>();
       absl::StatusOr<std::optional<Violation>> found = runner_.Run(candidate);
       if (!found.ok() || !found->has_value() ||
           !SameViolation(failing, violation, candidate, **found)) {
@@ -280,9 +285,9 @@ class Job {
     // A real kernel may behave differently the second time: then the program is
     // reported as it was.
     if (still_fails(failing).has_value()) {
-      shrunk = Shrink(WithPlainDefects(failing, options_.vocabulary.defects,
-                                       still_fails),
-                      still_fails);
+      shrunk = Shrink(
+          WithPlainDefects(failing, options_.vocabulary.defects, still_fails),
+          still_fails);
       // Now that it is short it may fail on the hunt's kernel, too.
       Program plain = shrunk.program;
       plain.config.defects = options_.vocabulary.defects;

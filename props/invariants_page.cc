@@ -23,7 +23,7 @@ using reference::Vma;
 namespace {
 
 bool Fail(Mismatch* mismatch, Pfn pfn, absl::string_view expected,
-          std::string seen) {
+          const std::string& seen) {
   *mismatch = {std::string(expected), absl::StrCat("page ", pfn, ": ", seen)};
   return false;
 }

@@ -146,11 +146,11 @@ std::optional<Violation> Runner::Check(const Step& step) {
                         .engine = *engine_,
                         .events = engine_->Events()};
     const std::vector<const Contract*>& contracts = ContractsOf(step.op);
+    Mismatch broken;
     for (size_t i = 0; i < contracts.size(); ++i) {
       context.prepared = state.prepared[i];
-      if (contracts[i]->holds(context, &mismatch)) continue;
-      violation =
-          MakeViolation(contracts[i]->name, steps_, std::move(mismatch));
+      if (contracts[i]->holds(context, &broken)) continue;
+      violation = MakeViolation(contracts[i]->name, steps_, std::move(broken));
       break;
     }
   }

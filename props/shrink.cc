@@ -218,8 +218,8 @@ ShrinkResult Shrink(const Program& program, const StillFails& still_fails) {
         result.program = *std::move(candidate);
         result.violation = *std::move(violation);
         progress = true;
-        // From the start again: what takes most away may do so now.
-        index = 0;
+        // The same number again: of a list that got shorter, the next one.
+        --index;
       }
     }
   }

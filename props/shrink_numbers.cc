@@ -43,14 +43,13 @@ std::vector<uint64_t*> LengthsOf(Program* program) {
   return lengths;
 }
 
+// A number that must stay above some bound gets there in few candidates: less
+// by a quarter as often as that goes, then by a sixteenth, ...
+constexpr std::array<int, 7> kShares = {2, 4, 8, 12, 16, 24, 32};
+
 // Number `variant` of the lengths to try instead of this one.
-constexpr uint64_t kLengthVariants = 8;
+constexpr uint64_t kLengthVariants = 5 + kShares.size();
 uint64_t LengthVariant(uint64_t length, uint64_t variant) {
-  // Less by a quarter, a sixteenth, ...: a length that must stay above some
-  // bound gets there in few candidates.
-  const auto less_by = [length](int shift) {
-    return PageAlign(length - (length >> shift));
-  };
   switch (variant) {
     case 0:
       return kPageSize;
@@ -60,31 +59,25 @@ uint64_t LengthVariant(uint64_t length, uint64_t variant) {
       return length & kPageMask;
     case 3:
       return PageAlign(length);
-    case 4:
-      return less_by(2);
-    case 5:
-      return less_by(4);
-    case 6:
-      return less_by(8);
-    default:
+    case 4 + kShares.size():
       return length < kPageSize ? length : length - kPageSize;
+    default:
+      return PageAlign(length - (length >> kShares[variant - 4]));
   }
 }
 
-// 0, half of it, less by a quarter or a sixteenth, one less.
-constexpr uint64_t kNumberVariants = 5;
+// 0, half of it, less by a share, one less.
+constexpr uint64_t kNumberVariants = 3 + kShares.size();
 uint64_t NumberVariant(uint64_t number, uint64_t variant) {
   switch (variant) {
     case 0:
       return 0;
     case 1:
       return number / 2;
-    case 2:
-      return number - number / 4;
-    case 3:
-      return number - number / 16;
-    default:
+    case 2 + kShares.size():
       return number == 0 ? 0 : number - 1;
+    default:
+      return number - (number >> kShares[variant - 2]);
   }
 }
 

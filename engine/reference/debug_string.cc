@@ -75,8 +75,8 @@ std::string Where(Vpn page) {
 void AppendPages(const Machine& machine, int mm, const Vma& vma,
                  std::string* text) {
   int shown = 0;
-  for (Vpn at = vma.start; auto entry = NextEntry(machine, mm, at, vma.end);
-       at = entry->page + (entry->huge ? TableSpan(machine) : Pages{1})) {
+  for (Vpn at = vma.start; auto entry = NextEntry(machine, mm, at, vma.end);) {
+    at = entry->page + (entry->huge ? TableSpan(machine) : Pages{1});
     if (++shown > 64) {
       absl::StrAppend(text, "      ...\n");
       return;

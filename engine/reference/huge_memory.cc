@@ -227,8 +227,8 @@ bool CollapseHugePage(Machine& machine, int mm, Vpn page) {
   if (table == nullptr || table->huge != 0) return false;
   LruAddDrain(machine);
   bool writable = false;
-  for (Vpn at = start; auto entry = NextEntry(machine, mm, at, end);
-       at = entry->page + Pages{1}) {
+  for (Vpn at = start; auto entry = NextEntry(machine, mm, at, end);) {
+    at = entry->page + Pages{1};
     if ((entry->raw & kPtePresent) == 0) return false;  // swapped out
     Pfn pfn = PfnOf(entry->raw);
     if (pfn == 0) continue;  // the zero page counts as a hole

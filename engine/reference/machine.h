@@ -140,8 +140,8 @@ struct Machine {
   std::vector<uint32_t> ptes;  // table t has [t << order, (t + 1) << order)
   std::vector<uint32_t> free_tables;
   uint32_t table_end = 0;
-  // All PTEs there are. They take memory too, which alone bounds how much of the
-  // zero page a huge sparse mapping can have.
+  // All PTEs there are. They take memory too, which alone bounds how much of
+  // the zero page a huge sparse mapping can have.
   uint64_t pte_entries = 0;
 
   std::vector<RmapNode> rmap;

@@ -38,13 +38,12 @@ void DropPages(Machine& machine, Object& object, uint64_t first, uint64_t end) {
 // Unmaps the object's page at entry from one VMA, if it is the cache's or any.
 void UnmapFromVma(Machine& machine, int mm, const Vma& vma, Vpn start, Vpn end,
                   bool even_cows) {
-  bool huge = vma.Is(kVmHugetlb);
-  for (Vpn at = start; auto entry = NextEntry(machine, mm, at, end);
-       at = entry->page + Pages{1}) {
+  Pages size = vma.Is(kVmHugetlb) ? TableSpan(machine) : Pages{1};
+  for (Vpn at = start; auto entry = NextEntry(machine, mm, at, end);) {
+    at = entry->page + Pages{1};
     bool anon = PfnOf(entry->raw) != 0 && (entry->raw & kPtePresent) != 0 &&
                 machine.page(PfnOf(entry->raw)).Is(kPageAnon);
     if (anon && !even_cows) continue;
-    Pages size = huge ? TableSpan(machine) : Pages{1};
     ZapRange(machine, mm, entry->page, entry->page + size);
   }
 }

@@ -53,8 +53,8 @@ int64_t PopulateVmaPageRange(Machine& machine, int mm, size_t vma, Vpn start,
   const Vma area = machine.mms[mm].vmas[vma];
   if (!MayFollow(area)) {
     // From 5.18 lock-on-fault looks at no page and so at no permission.
-    bool looks = !area.Is(kVmLockonfault) ||
-                 machine.Has(Behaviour::kOnfaultNeedsAccess);
+    bool looks =
+        !area.Is(kVmLockonfault) || machine.Has(Behaviour::kOnfaultNeedsAccess);
     return looks ? -EFAULT : static_cast<int64_t>((end - start).n);
   }
   bool write = (area.flags & (kVmWrite | kVmShared)) == kVmWrite;
