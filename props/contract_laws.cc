@@ -16,7 +16,7 @@ namespace {
 // check(task) for every task that lives and may have changed.
 template <typename Law>
 bool ForChangedTasks(const StepContext& context, const Law& law) {
-  uint32_t changed = context.engine.ChangedTasks();
+  uint32_t changed = context.changed;
   for (int task = 0; changed != 0; ++task, changed >>= 1) {
     if ((changed & 1) == 0 || !context.after.tasks[task].exists) continue;
     if (!law(context.after.tasks[task])) return false;

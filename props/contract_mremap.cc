@@ -138,7 +138,10 @@ Allowed MremapOutcome(const StepContext& context) {
       allowed.Or(EINVAL);
     }
   } else if (move.fixed && move.old_bytes > move.new_bytes && TailIsBad(move)) {
-    return Allowed::Only(EINVAL);
+    // The target is unmapped first, which may need a VMA more.
+    allowed = Allowed::Only(EINVAL);
+    if (NearMapCount(context, 5)) allowed.Or(ENOMEM);
+    return allowed;
   } else {
     allowed = Resize(context, move);
     const bool huge =

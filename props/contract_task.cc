@@ -48,7 +48,7 @@ bool TaskUnchanged(const TaskState& before, const TaskState& after,
 // Tasks whose state the step may have changed, but for those in `except`.
 bool TasksUnchanged(const StepContext& context, uint32_t except,
                     Mismatch* mismatch) {
-  const uint32_t changed = context.engine.ChangedTasks() & ~except;
+  const uint32_t changed = context.changed & ~except;
   for (int task = 0; task < kTaskSlots; ++task) {
     if ((changed >> task & 1) == 0) continue;
     if (!TaskUnchanged(context.before.tasks[task], context.after.tasks[task],
@@ -88,7 +88,7 @@ bool OtherTasksUntouched(const StepContext& context, Mismatch* mismatch) {
     except |= uint32_t{1} << (step.slot % kTaskSlots);
   }
   // Threads see the address space change.
-  const uint32_t others = context.engine.ChangedTasks() & ~except;
+  const uint32_t others = context.changed & ~except;
   for (int task = 0; others >> task != 0; ++task) {
     const TaskState& before = context.before.tasks[task];
     if ((others >> task & 1) != 0 && before.exists &&

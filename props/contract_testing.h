@@ -168,6 +168,7 @@ struct Case {
                               .after = after,
                               .engine = engine,
                               .events = events,
+                              .changed = engine.changed,
                               .prepared = prepared};
     return contract->holds(context, mismatch == nullptr ? &ignored : mismatch);
   }

@@ -3,6 +3,8 @@
 
 #include "props/invariants.h"
 
+#include <bit>
+
 #include "props/invariants_machine.h"
 #include "props/invariants_mm.h"
 #include "props/invariants_page.h"
@@ -63,20 +65,6 @@ absl::Span<const Invariant> AllInvariants() {
        .statement = "locked_vm is the sum of the pages of VM_LOCKED VMAs",
        .source = "mlock_fixup, mmap_region, do_munmap; semantics 2.4 law 1",
        .mm = LockedVmHolds},
-      {.name = "total-vm",
-       .statement = "total_vm is the image and the sum of the pages of VMAs",
-       .source = "vm_stat_account; the limit of mlockall",
-       .mm = TotalVmHolds},
-      {.name = "lock-flags",
-       .statement = "VM_LOCKONFAULT implies VM_LOCKED, and neither is ever set "
-                    "on a special or hugetlb VMA",
-       .source = "mlock_fixup, mmap_region; semantics 2.4 law 2",
-       .mm = LockFlagsHold},
-      {.name = "vma-order",
-       .statement =
-           "VMAs are not empty, in order, disjoint and below TASK_SIZE",
-       .source = "mm/mmap.c: find_vma_links",
-       .mm = VmaOrderHolds},
       {.name = "page-tables",
        .statement = "page tables hold entries only inside VMAs, and a huge PMD "
                     "lies wholly in one",
@@ -165,11 +153,11 @@ const Invariant* CheckPages(const InvariantContext& context,
 
 const Invariant* CheckMms(const InvariantContext& context, uint32_t mms,
                           Mismatch* mismatch) {
-  for (const Invariant& row : AllInvariants()) {
-    if (row.mm == nullptr) continue;
-    for (int mm = 0; mm < kTaskSlots; ++mm) {
-      if ((mms >> mm & 1) == 0 || context.machine.mms[mm].users == 0) continue;
-      if (!row.mm(context, mm, mismatch)) return &row;
+  for (; mms != 0; mms &= mms - 1) {
+    int mm = std::countr_zero(mms);
+    if (context.machine.mms[mm].users == 0) continue;
+    for (const Invariant& row : AllInvariants()) {
+      if (row.mm != nullptr && !row.mm(context, mm, mismatch)) return &row;
     }
   }
   return nullptr;
@@ -213,7 +201,7 @@ const Invariant* InvariantChecker::CheckTouched(const Machine& machine,
 const Invariant* InvariantChecker::CheckAll(const Machine& machine,
                                             Mismatch* mismatch) {
   InvariantContext context{machine, machine.step, recount_};
-  const Invariant* failed = CheckMms(context, ~uint32_t{0}, mismatch);
+  const Invariant* failed = CheckMms(context, (1u << kTaskSlots) - 1, mismatch);
   if (failed == nullptr) {
     std::vector<Pfn> pages;
     for (Pfn pfn = 1; pfn < machine.frame_end; ++pfn) pages.push_back(pfn);

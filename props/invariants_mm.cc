@@ -83,46 +83,6 @@ bool LockedVmHolds(const InvariantContext& context, int mm,
       absl::StrCat("locked_vm ", static_cast<int64_t>(space.locked_vm.n)));
 }
 
-bool TotalVmHolds(const InvariantContext& context, int mm, Mismatch* mismatch) {
-  const Mm& space = context.machine.mms[mm];
-  Pages total{context.machine.config.image_pages};
-  for (const Vma& vma : space.vmas) total += vma.pages();
-  if (total == space.total_vm) return true;
-  return Fail(
-      mismatch, absl::StrCat("total_vm ", total.n),
-      absl::StrCat("total_vm ", static_cast<int64_t>(space.total_vm.n)));
-}
-
-bool LockFlagsHold(const InvariantContext& context, int mm,
-                   Mismatch* mismatch) {
-  for (const Vma& vma : context.machine.mms[mm].vmas) {
-    bool locked = vma.Is(reference::kVmLocked);
-    bool onfault = vma.Is(reference::kVmLockonfault);
-    if ((!onfault || locked) && (!locked || vma.lockable())) continue;
-    return Fail(
-        mismatch,
-        "VM_LOCKONFAULT only with VM_LOCKED, and that where it may be",
-        absl::StrFormat("flags %#x at %s", vma.flags, Where(vma.start)));
-  }
-  return true;
-}
-
-bool VmaOrderHolds(const InvariantContext& context, int mm,
-                   Mismatch* mismatch) {
-  Vpn end{0};
-  for (const Vma& vma : context.machine.mms[mm].vmas) {
-    if (vma.start < end || vma.end <= vma.start ||
-        vma.end > PageOf(kTaskSize)) {
-      return Fail(mismatch,
-                  absl::StrCat("a VMA at or above ", Where(end),
-                               ", not empty, below TASK_SIZE"),
-                  absl::StrCat(Where(vma.start), " to ", Where(vma.end)));
-    }
-    end = vma.end;
-  }
-  return true;
-}
-
 bool PageTablesHold(const InvariantContext& context, int mm,
                     Mismatch* mismatch) {
   const Mm& space = context.machine.mms[mm];

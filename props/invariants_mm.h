@@ -12,9 +12,6 @@
 namespace lockstep {
 
 bool LockedVmHolds(const InvariantContext& context, int mm, Mismatch* mismatch);
-bool TotalVmHolds(const InvariantContext& context, int mm, Mismatch* mismatch);
-bool LockFlagsHold(const InvariantContext& context, int mm, Mismatch* mismatch);
-bool VmaOrderHolds(const InvariantContext& context, int mm, Mismatch* mismatch);
 bool PageTablesHold(const InvariantContext& context, int mm,
                     Mismatch* mismatch);
 

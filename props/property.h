@@ -50,6 +50,8 @@ struct StepContext {
   // For questions about single pages, as they are after the step.
   const Engine& engine;
   StepEvents events;
+  // Bits of the tasks whose state the step may have changed.
+  uint32_t changed = ~uint32_t{0};
   // What the contract's prepare returned before the step.
   uint64_t prepared = 0;
 

@@ -3,7 +3,9 @@
 
 #include "props/runner.h"
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <utility>
 #include <vector>
 
@@ -38,13 +40,23 @@ void CopyShared(const World& from, World* to) {
   to->file_size = from.file_size;
 }
 
-// The contracts that concern an op, in the order of the table.
-const std::vector<const Contract*>& ContractsOf(Op op) {
+// The contracts that concern an op, in the order of the table but for those
+// that look before the step, which come first.
+struct OpContracts {
+  std::vector<const Contract*> rows;
+  size_t preparing = 0;  // of them
+};
+const OpContracts& ContractsOf(Op op) {
   static const auto& by_op = *[] {
-    auto* table = new std::array<std::vector<const Contract*>, kOpCount>();
-    for (const Contract& contract : AllContracts()) {
-      for (int i = 0; i < kOpCount; ++i) {
-        if ((contract.ops >> i & 1) != 0) (*table)[i].push_back(&contract);
+    auto* table = new std::array<OpContracts, kOpCount>();
+    for (bool prepares : {true, false}) {
+      for (const Contract& contract : AllContracts()) {
+        if ((contract.prepare != nullptr) != prepares) continue;
+        for (int i = 0; i < kOpCount; ++i) {
+          if ((contract.ops >> i & 1) == 0) continue;
+          (*table)[i].rows.push_back(&contract);
+          if (prepares) ++(*table)[i].preparing;
+        }
       }
     }
     return table;
@@ -65,7 +77,7 @@ struct Runner::State {
   World before;
   World after;
   InvariantChecker invariants;
-  std::vector<uint64_t> prepared;  // of the step's contracts, in their order
+  std::vector<uint64_t> prepared;  // by the step's preparing contracts
 };
 
 Runner::Runner(Engine* engine, Checking checking)
@@ -99,13 +111,12 @@ std::optional<Violation> Runner::Run(const Step& step) {
     ++steps_;
     return std::nullopt;
   }
-  const std::vector<const Contract*>& contracts = ContractsOf(step.op);
-  std::vector<uint64_t>& prepared = state_->prepared;
-  prepared.assign(contracts.size(), 0);
-  for (size_t i = 0; i < contracts.size(); ++i) {
-    if (contracts[i]->prepare != nullptr) {
-      prepared[i] = contracts[i]->prepare(step, state_->before, *engine_);
-    }
+  const OpContracts& contracts = ContractsOf(step.op);
+  state_->prepared.resize(
+      std::max(state_->prepared.size(), contracts.preparing));
+  for (size_t i = 0; i < contracts.preparing; ++i) {
+    state_->prepared[i] =
+        contracts.rows[i]->prepare(step, state_->before, *engine_);
   }
   outcome_ = engine_->Run(step);
   std::optional<Violation> violation = Check(step);
@@ -117,13 +128,13 @@ std::optional<Violation> Runner::Check(const Step& step) {
   State& state = *state_;
   bool full = checking_ == Checking::kFull;
   uint32_t changed = full ? (1u << kTaskSlots) - 1 : engine_->ChangedTasks();
-  for (int task = 0; task < kTaskSlots; ++task) {
-    if ((changed >> task & 1) != 0) {
-      engine_->Observe(task, &state.after.tasks[task]);
-    }
+  for (uint32_t left = changed; left != 0; left &= left - 1) {
+    int task = std::countr_zero(left);
+    engine_->Observe(task, &state.after.tasks[task]);
   }
-  bool shared = full || (kSharedOps & OpBit(step.op)) != 0 ||
-                engine_->Events().fatal_signal;
+  StepEvents events = engine_->Events();
+  bool shared =
+      full || (kSharedOps & OpBit(step.op)) != 0 || events.fatal_signal;
   if (shared) ObserveShared(*engine_, &state.after);
 
   std::optional<Violation> violation;
@@ -144,20 +155,21 @@ std::optional<Violation> Runner::Check(const Step& step) {
                         .before = state.before,
                         .after = state.after,
                         .engine = *engine_,
-                        .events = engine_->Events()};
-    const std::vector<const Contract*>& contracts = ContractsOf(step.op);
+                        .events = events,
+                        .changed = changed};
+    const OpContracts& contracts = ContractsOf(step.op);
     Mismatch broken;
-    for (size_t i = 0; i < contracts.size(); ++i) {
-      context.prepared = state.prepared[i];
-      if (contracts[i]->holds(context, &broken)) continue;
-      violation = MakeViolation(contracts[i]->name, steps_, std::move(broken));
+    for (size_t i = 0; i < contracts.rows.size(); ++i) {
+      const Contract& contract = *contracts.rows[i];
+      context.prepared = i < contracts.preparing ? state.prepared[i] : 0;
+      if (contract.holds(context, &broken)) continue;
+      violation = MakeViolation(contract.name, steps_, std::move(broken));
       break;
     }
   }
-  for (int task = 0; task < kTaskSlots; ++task) {
-    if ((changed >> task & 1) != 0) {
-      state.before.tasks[task] = state.after.tasks[task];
-    }
+  for (uint32_t left = changed; left != 0; left &= left - 1) {
+    int task = std::countr_zero(left);
+    state.before.tasks[task] = state.after.tasks[task];
   }
   if (shared) CopyShared(state.after, &state.before);
   return violation;

@@ -63,8 +63,8 @@ TEST(VocabularyTest, TheSameSeedGivesTheSameProgramsOnEveryCompiler) {
   for (const Program& program : RandomPrograms(1000)) {
     all = Mix(all ^ Fingerprint(program));
   }
-  // Changes with the vocabulary and the default machine: then put the new number
-  // here.
+  // Changes with the vocabulary and the default machine: then put the new
+  // number here.
   EXPECT_EQ(all, 2333813672382264696u);
 }
 
