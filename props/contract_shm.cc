@@ -275,6 +275,12 @@ bool ShmdtEffect(const StepContext& context, Mismatch* mismatch) {
          Fail(mismatch, "a segment is detached", "nothing is");
 }
 
+// Steps that can change a charge, the last unmapping of a segment included.
+constexpr uint64_t kShmOps =
+    OpBit(Op::kShmget) | OpBit(Op::kShmat) | OpBit(Op::kShmdt) |
+    OpBit(Op::kShmctl) | OpBit(Op::kMunmap) | OpBit(Op::kMmap) |
+    OpBit(Op::kMremap) | OpBit(Op::kExec) | OpBit(Op::kExit);
+
 constexpr Contract kContracts[] = {
     {.name = "shm-lock-errno",
      .statement =
@@ -290,11 +296,11 @@ constexpr Contract kContracts[] = {
      .source = "shmem_lock, user_shm_lock, user_shm_unlock",
      .ops = OpBit(Op::kShmctl),
      .holds = ShmLockEffect},
-    {.name = "shm-charge",
+    {.name = "shm-charge-observed",
      .statement = "what users are charged for SHM_LOCK is the size of the "
                   "segments that are locked",
      .source = "user_shm_lock; TLPI T9",
-     .ops = kEveryOp,
+     .ops = kShmOps,
      .holds = ShmCharge},
     {.name = "shmget-effect",
      .statement = "shmget makes an unlocked segment of the caller's",

@@ -243,7 +243,8 @@ constexpr Contract kContracts[] = {
      .statement = "a step that was skipped changes no task",
      .source = "program.proto, Step",
      .ops = kEveryOp,
-     .holds = SkippedChangesNothing},
+     .holds = SkippedChangesNothing,
+     .only_of_changes = true},
     {.name = "fork-errno",
      .statement = "fork fails only for want of memory, and a slot in use makes "
                   "it skipped",
@@ -282,7 +283,8 @@ constexpr Contract kContracts[] = {
      .statement = "a call changes no task of another address space",
      .source = "every call works on current->mm",
      .ops = kCalls,
-     .holds = OtherTasksUntouched},
+     .holds = OtherTasksUntouched,
+     .only_of_changes = true},
     {.name = "environment-keeps-mappings",
      .statement = "what the rest of the machine does changes no mapping, lock "
                   "or charge of any task",

@@ -33,7 +33,8 @@ bool MayOutliveTasks(const Page& page) {
 }  // namespace
 
 bool NrMlockHolds(const InvariantContext& context, Mismatch* mismatch) {
-  for (int zone = 0; zone < kMaxZones; ++zone) {
+  int zones = static_cast<int>(context.machine.config.zones);
+  for (int zone = 0; zone < zones; ++zone) {
     int64_t counted = context.before.mlocked[zone];
     int64_t kept = context.machine.nr_mlock[zone];
     if (counted != kept) {
@@ -58,7 +59,8 @@ bool EventLawHolds(const InvariantContext& context, Mismatch* mismatch) {
 }
 
 bool LruSizeHolds(const InvariantContext& context, Mismatch* mismatch) {
-  for (int vec = 0; vec < kMaxZones; ++vec) {
+  int vecs = static_cast<int>(context.machine.config.zones);
+  for (int vec = 0; vec < vecs; ++vec) {
     for (int lru = 0; lru < reference::kLruLists; ++lru) {
       uint32_t counted = context.before.lru[vec][lru];
       uint32_t kept = context.machine.lruvecs[vec].lists[lru].size;

@@ -76,6 +76,8 @@ struct Contract {
   // that concern the contract.
   uint64_t (*prepare)(const Step& step, const World& before,
                       const Engine& engine) = nullptr;
+  // Says nothing about steps that changed no task: is not asked then.
+  bool only_of_changes = false;
 };
 absl::Span<const Contract> AllContracts();
 

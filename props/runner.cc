@@ -15,12 +15,23 @@
 namespace lockstep {
 namespace {
 
-// Calls that can change what belongs to no task: segments, files, charges.
-constexpr uint64_t kSharedOps =
-    OpBit(Op::kMmap) | OpBit(Op::kMunmap) | OpBit(Op::kMremap) |
-    OpBit(Op::kBrk) | OpBit(Op::kExec) | OpBit(Op::kExit) | OpBit(Op::kShmget) |
-    OpBit(Op::kShmat) | OpBit(Op::kShmdt) | OpBit(Op::kShmctl) |
-    OpBit(Op::kFtruncate);
+// Calls that change what belongs to no task: segments, files, charges; and
+// those that can take the last attachment of a removed segment away.
+constexpr uint64_t kSharedOps = OpBit(Op::kShmget) | OpBit(Op::kShmctl) |
+                                OpBit(Op::kShmat) | OpBit(Op::kShmdt) |
+                                OpBit(Op::kFtruncate);
+constexpr uint64_t kUnmappingOps = OpBit(Op::kMmap) | OpBit(Op::kMunmap) |
+                                   OpBit(Op::kMremap) | OpBit(Op::kBrk) |
+                                   OpBit(Op::kExec) | OpBit(Op::kExit);
+
+bool MayChangeShared(Op op, const World& before, const StepEvents& events) {
+  if ((kSharedOps & OpBit(op)) != 0 || events.fatal_signal) return true;
+  if ((kUnmappingOps & OpBit(op)) == 0) return false;
+  for (const ShmState& segment : before.shm) {
+    if (segment.removed) return true;
+  }
+  return false;
+}
 
 void ObserveShared(const Engine& engine, World* world) {
   for (int slot = 0; slot < kShmSlots; ++slot) {
@@ -40,22 +51,29 @@ void CopyShared(const World& from, World* to) {
   to->file_size = from.file_size;
 }
 
-// The contracts that concern an op, in the order of the table but for those
-// that look before the step, which come first.
+// The contracts that concern an op: those that look before the step, then those
+// that speak of every step, then those that speak of changes only.
 struct OpContracts {
   std::vector<const Contract*> rows;
-  size_t preparing = 0;  // of them
+  size_t preparing = 0;  // rows of the first kind
+  size_t always = 0;     // rows of the first two
 };
 const OpContracts& ContractsOf(Op op) {
   static const auto& by_op = *[] {
     auto* table = new std::array<OpContracts, kOpCount>();
-    for (bool prepares : {true, false}) {
+    auto kind = [](const Contract& contract) {
+      if (contract.prepare != nullptr) return 0;
+      return contract.only_of_changes ? 2 : 1;
+    };
+    for (int wanted = 0; wanted < 3; ++wanted) {
       for (const Contract& contract : AllContracts()) {
-        if ((contract.prepare != nullptr) != prepares) continue;
+        if (kind(contract) != wanted) continue;
         for (int i = 0; i < kOpCount; ++i) {
           if ((contract.ops >> i & 1) == 0) continue;
-          (*table)[i].rows.push_back(&contract);
-          if (prepares) ++(*table)[i].preparing;
+          OpContracts& entry = (*table)[i];
+          entry.rows.push_back(&contract);
+          if (wanted == 0) ++entry.preparing;
+          if (wanted <= 1) ++entry.always;
         }
       }
     }
@@ -133,8 +151,7 @@ std::optional<Violation> Runner::Check(const Step& step) {
     engine_->Observe(task, &state.after.tasks[task]);
   }
   StepEvents events = engine_->Events();
-  bool shared =
-      full || (kSharedOps & OpBit(step.op)) != 0 || events.fatal_signal;
+  bool shared = full || MayChangeShared(step.op, state.before, events);
   if (shared) ObserveShared(*engine_, &state.after);
 
   std::optional<Violation> violation;
@@ -159,7 +176,8 @@ std::optional<Violation> Runner::Check(const Step& step) {
                         .changed = changed};
     const OpContracts& contracts = ContractsOf(step.op);
     Mismatch broken;
-    for (size_t i = 0; i < contracts.rows.size(); ++i) {
+    size_t count = changed != 0 ? contracts.rows.size() : contracts.always;
+    for (size_t i = 0; i < count; ++i) {
       const Contract& contract = *contracts.rows[i];
       context.prepared = i < contracts.preparing ? state.prepared[i] : 0;
       if (contract.holds(context, &broken)) continue;
