@@ -27,23 +27,6 @@ void RemapPmdByPtes(Machine& machine, int mm, Vpn start, uint32_t pmd) {
   }
 }
 
-// Drops the PMD's node from the rmap without the consequences of a last
-// mapping going away: the PTEs have taken its place.
-void ForgetPmdRmap(Machine& machine, Pfn head, int mm, Vpn start) {
-  Page& page = machine.page(head);
-  uint32_t* link = &page.rmap;
-  while (!(machine.rmap[*link].huge && machine.rmap[*link].mm == mm &&
-           machine.rmap[*link].page == start)) {
-    link = &machine.rmap[*link].next;
-    LOCKSTEP_CHECK(*link != 0);
-  }
-  uint32_t node = *link;
-  *link = machine.rmap[node].next;
-  machine.rmap[node].next = machine.free_rmap;
-  machine.free_rmap = node;
-  --page.pmd_mapcount;
-}
-
 // __split_huge_page_refcount up to 4.4, __split_huge_page_tail later: the tails
 // become pages of their own, with the head's flags, next to it on its list.
 void MakeTailsPages(Machine& machine, Pfn head) {
@@ -106,7 +89,7 @@ std::vector<PmdMapping> PmdMappings(const Machine& machine, Pfn head) {
 void SplitWhole(Machine& machine, Pfn head) {
   for (const PmdMapping& at : PmdMappings(machine, head)) {
     uint32_t pmd = GetHugePmd(machine, at.mm, at.page);
-    ForgetPmdRmap(machine, head, at.mm, at.page);
+    PageForgetRmap(machine, head, at.mm, at.page, /*huge=*/true);
     machine.page(head).refcount += static_cast<int>(machine.huge_pages) - 1;
     RemapPmdByPtes(machine, at.mm, at.page, pmd);
     machine.TouchMm(at.mm);
@@ -121,7 +104,7 @@ void SplitMappingOnly(Machine& machine, int mm, Vpn start, uint32_t pmd) {
   Page& page = machine.page(head);
   page.refcount += static_cast<int>(machine.huge_pages) - 1;
   if (page.pmd_mapcount > 1) page.Set(kPageDoubleMap);
-  ForgetPmdRmap(machine, head, mm, start);
+  PageForgetRmap(machine, head, mm, start, /*huge=*/true);
   if (page.pmd_mapcount == 0) page.Clear(kPageDoubleMap);
   RemapPmdByPtes(machine, mm, start, pmd);
   machine.TouchMm(mm);

@@ -20,10 +20,7 @@ namespace lockstep::reference {
 namespace {
 
 uint32_t VmFlagsOf(uint32_t prot, uint32_t map_flags) {
-  uint32_t flags = kVmMayWrite;
-  if ((prot & uapi::kProtRead) != 0) flags |= kVmRead;
-  if ((prot & uapi::kProtWrite) != 0) flags |= kVmWrite;
-  if ((prot & uapi::kProtExec) != 0) flags |= kVmExec;
+  uint32_t flags = kVmMayWrite | VmAccessOf(prot);
   if ((map_flags & uapi::kMapGrowsdown) != 0) flags |= kVmGrowsdown;
   if ((map_flags & uapi::kMapLocked) != 0) flags |= kVmLocked;
   return flags;

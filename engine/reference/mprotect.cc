@@ -17,14 +17,6 @@ namespace {
 
 constexpr uint32_t kProtSem = 8;  // no effect on x86
 
-uint32_t VmAccessOf(uint32_t prot) {
-  uint32_t flags = 0;
-  if ((prot & uapi::kProtRead) != 0) flags |= kVmRead;
-  if ((prot & uapi::kProtWrite) != 0) flags |= kVmWrite;
-  if ((prot & uapi::kProtExec) != 0) flags |= kVmExec;
-  return flags;
-}
-
 // change_protection: entries become read-only; the next write fault makes them
 // writable again where that is right.
 void WriteProtect(Machine& machine, int mm, Vpn start, Vpn end) {

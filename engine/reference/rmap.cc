@@ -28,7 +28,7 @@ void PageAddRmap(Machine& machine, Pfn pfn, int mm, Vpn at, bool huge) {
   ++(huge ? page.pmd_mapcount : page.mapcount);
 }
 
-void PageRemoveRmap(Machine& machine, Pfn pfn, int mm, Vpn at, bool huge) {
+void PageForgetRmap(Machine& machine, Pfn pfn, int mm, Vpn at, bool huge) {
   Page& page = machine.page(pfn);
   machine.Touch(pfn);
   machine.Touch(page.head);
@@ -43,12 +43,18 @@ void PageRemoveRmap(Machine& machine, Pfn pfn, int mm, Vpn at, bool huge) {
   *link = machine.rmap[node].next;
   machine.rmap[node].next = machine.free_rmap;
   machine.free_rmap = node;
+  --(huge ? page.pmd_mapcount : page.mapcount);
+}
+
+void PageRemoveRmap(Machine& machine, Pfn pfn, int mm, Vpn at, bool huge) {
+  PageForgetRmap(machine, pfn, mm, at, huge);
+  Page& page = machine.page(pfn);
   if (huge) {
-    if (--page.pmd_mapcount > 0) return;
+    if (page.pmd_mapcount > 0) return;
     // PTEs that still map parts of it do not keep it Mlocked.
     page.Clear(kPageDoubleMap);
   } else {
-    if (--page.mapcount > 0) return;
+    if (page.mapcount > 0) return;
     if (machine.page(page.head).Is(kPageDoubleMap)) return;
   }
   if (machine.page(page.head).Is(kPageMlocked)) {

@@ -16,6 +16,9 @@ void PageAddRmap(Machine& machine, Pfn pfn, int mm, Vpn at, bool huge);
 // page_remove_rmap: the last mapping to go clears PG_mlocked. The reference
 // goes back to the caller.
 void PageRemoveRmap(Machine& machine, Pfn pfn, int mm, Vpn at, bool huge);
+// The reverse map forgets a mapping, with none of the consequences that the
+// last one has: something else takes its place.
+void PageForgetRmap(Machine& machine, Pfn pfn, int mm, Vpn at, bool huge);
 // The mapping moved within its address space (mremap).
 void PageMoveRmap(Machine& machine, Pfn pfn, int mm, Vpn from, Vpn to);
 

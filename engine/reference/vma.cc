@@ -9,6 +9,7 @@
 #include "engine/reference/object.h"
 #include "engine/reference/page_table.h"
 #include "engine/reference/shm.h"
+#include "engine/uapi.h"
 
 namespace lockstep::reference {
 namespace {
@@ -37,6 +38,14 @@ void MoveEnd(Machine& machine, int mm, Vma& vma, Vpn end) {
 }
 
 }  // namespace
+
+uint32_t VmAccessOf(uint32_t prot) {
+  uint32_t flags = 0;
+  if ((prot & uapi::kProtRead) != 0) flags |= kVmRead;
+  if ((prot & uapi::kProtWrite) != 0) flags |= kVmWrite;
+  if ((prot & uapi::kProtExec) != 0) flags |= kVmExec;
+  return flags;
+}
 
 size_t InsertVma(Machine& machine, int mm, const Vma& vma) {
   Mm& space = machine.mms[mm];

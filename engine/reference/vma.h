@@ -12,6 +12,9 @@
 
 namespace lockstep::reference {
 
+// calc_vm_prot_bits.
+uint32_t VmAccessOf(uint32_t prot);
+
 // Adds a VMA where there is none; refers to its object once more.
 // Returns its number.
 size_t InsertVma(Machine& machine, int mm, const Vma& vma);
