@@ -100,14 +100,6 @@ Pfn AllocPage(Machine& machine) {
       machine.free_small.pop_back();
     } else {
       pfn = ExtendFrames(machine, 1, FrameLimit(machine));
-      if (pfn == 0 && !machine.free_huge.empty()) {
-        // A free block is broken up, as the buddy allocator would.
-        pfn = machine.free_huge.back();
-        machine.free_huge.pop_back();
-        for (uint32_t i = machine.huge_pages - 1; i > 0; --i) {
-          machine.free_small.push_back(pfn + i);
-        }
-      }
     }
   }
   if (pfn == 0) {
