@@ -48,9 +48,8 @@ bool TaskUnchanged(const TaskState& before, const TaskState& after,
 // Tasks whose state the step may have changed, but for those in `except`.
 bool TasksUnchanged(const StepContext& context, uint32_t except,
                     Mismatch* mismatch) {
-  const uint32_t changed = context.changed & ~except;
   for (int task = 0; task < kTaskSlots; ++task) {
-    if ((changed >> task & 1) == 0) continue;
+    if (((context.changed & ~except) >> task & 1) == 0) continue;
     if (!TaskUnchanged(context.before.tasks[task], context.after.tasks[task],
                        mismatch)) {
       mismatch->expected =

@@ -3,6 +3,7 @@
 
 #include "props/invariants.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "props/invariants_machine.h"
@@ -42,7 +43,9 @@ void Recount::Clear() {
 }
 
 void Recount::Update(const Machine& machine, Pfn pfn) {
-  if (shares.size() <= pfn) shares.resize(pfn + 1);
+  if (shares.size() <= pfn) {
+    shares.resize(std::max<size_t>(pfn + 1, 2 * shares.size()));
+  }
   FrameShare& share = shares[pfn];
   FrameShare now = ShareOf(machine, pfn);
   if (now == share) return;
@@ -202,7 +205,8 @@ void InvariantChecker::Start(const Machine& machine) {
 const Invariant* InvariantChecker::CheckTouched(const Machine& machine,
                                                 Mismatch* mismatch) {
   InvariantContext context{machine, machine.step, recount_};
-  const Invariant* failed = CheckMms(context, machine.touched_mms, mismatch);
+  const Invariant* failed =
+      CheckMms(context, machine.touched_mms | machine.touched_tables, mismatch);
   if (failed == nullptr) {
     failed = CheckPages(context, machine.touched_pages, mismatch);
   }

@@ -192,7 +192,7 @@ FaultResult HandleMmFault(Machine& machine, int mm, Vpn page, bool write) {
   size_t vma = machine.mms[mm].FindVma(page);
   const Vma& area = machine.mms[mm].vmas[vma];
   if (area.Is(kVmIo | kVmPfnmap)) return FaultResult::kDone;
-  machine.TouchMm(mm);
+  machine.TouchTables(mm);
   if (area.Is(kVmHugetlb)) return HugetlbFault(machine, mm, vma, page, write);
   if (uint32_t pmd = GetHugePmd(machine, mm, page); pmd != 0) {
     if (!write || (pmd & kPteWrite) != 0) return FaultResult::kDone;
@@ -230,7 +230,7 @@ FaultResult AccessPage(Machine& machine, int mm, Vpn page, bool write) {
 }
 
 void ZapRange(Machine& machine, int mm, Vpn start, Vpn end) {
-  machine.TouchMm(mm);
+  machine.TouchTables(mm);
   while (auto entry = NextEntry(machine, mm, start, end)) {
     if (entry->huge) {
       Vpn after = entry->page + TableSpan(machine);

@@ -92,7 +92,7 @@ void SplitWhole(Machine& machine, Pfn head) {
     PageForgetRmap(machine, head, at.mm, at.page, /*huge=*/true);
     machine.page(head).refcount += static_cast<int>(machine.huge_pages) - 1;
     RemapPmdByPtes(machine, at.mm, at.page, pmd);
-    machine.TouchMm(at.mm);
+    machine.TouchTables(at.mm);
   }
   MakeTailsPages(machine, head);
 }
@@ -107,7 +107,7 @@ void SplitMappingOnly(Machine& machine, int mm, Vpn start, uint32_t pmd) {
   PageForgetRmap(machine, head, mm, start, /*huge=*/true);
   if (page.pmd_mapcount == 0) page.Clear(kPageDoubleMap);
   RemapPmdByPtes(machine, mm, start, pmd);
-  machine.TouchMm(mm);
+  machine.TouchTables(mm);
 }
 
 // The tail pages of VM_LOCKED VMAs are Mlocked again when the migration entries
@@ -236,7 +236,7 @@ bool CollapseHugePage(Machine& machine, int mm, Vpn page) {
   }
   AddNewAnonPage(machine, head, *vma);
   MapHugePage(machine, mm, start, head, vma->Is(kVmWrite));
-  machine.TouchMm(mm);
+  machine.TouchTables(mm);
   return true;
 }
 

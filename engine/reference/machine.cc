@@ -76,7 +76,12 @@ void Machine::Reset(const Config& new_config) {
   ++epoch;
   touched_pages.clear();
   evictions.clear();
-  touched_mms = touched_tasks = (1u << kTaskSlots) - 1;
+  touched_mms = touched_tables = touched_tasks = (1u << kTaskSlots) - 1;
+}
+
+void Machine::TouchFirst(Pfn pfn) {
+  pages[pfn].touched = epoch;
+  touched_pages.push_back(pfn);
 }
 
 void Machine::BeginStep(const Step& new_step) {
@@ -88,7 +93,7 @@ void Machine::BeginStep(const Step& new_step) {
   ++epoch;
   touched_pages.clear();
   evictions.clear();
-  touched_mms = touched_tasks = 0;
+  touched_mms = touched_tables = touched_tasks = 0;
 }
 
 }  // namespace lockstep::reference

@@ -179,8 +179,9 @@ struct Machine {
   // The journal: what the step changed, for incremental checks.
   uint32_t epoch = 0;
   std::vector<Pfn> touched_pages;
-  uint32_t touched_mms = 0;    // bits
-  uint32_t touched_tasks = 0;  // bits
+  uint32_t touched_mms = 0;     // bits: VMAs and counters
+  uint32_t touched_tables = 0;  // bits: page tables
+  uint32_t touched_tasks = 0;   // bits
   std::vector<Eviction> evictions;
 
   bool Has(Behaviour behaviour) const { return profile->Has(behaviour); }
@@ -203,16 +204,16 @@ struct Machine {
   }
 
   void Touch(Pfn pfn) {
-    Page& page = pages[pfn];
-    if (page.touched == epoch) return;
-    page.touched = epoch;
-    touched_pages.push_back(pfn);
+    if (pages[pfn].touched != epoch) TouchFirst(pfn);
   }
   void TouchMm(int mm) { touched_mms |= 1u << mm; }
+  void TouchTables(int mm) { touched_tables |= 1u << mm; }
 
   Task& current_task() { return tasks[current]; }
   int current_mm() const { return tasks[current].mm; }
 
+  // The journal's entry for a page.
+  void TouchFirst(Pfn pfn);
   // Back to the start of a program.
   void Reset(const Config& config);
   // Starts a new journal.

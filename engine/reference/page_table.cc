@@ -154,6 +154,16 @@ std::optional<Entry> NextEntry(const Machine& machine, int mm, Vpn page,
   return std::nullopt;
 }
 
+Pages PresentRun(const Machine& machine, int mm, Vpn page, Vpn end) {
+  const Table* table = FindTable(machine, mm, page);
+  if (table == nullptr) return {};
+  Vpn stop = TableEnd(machine, page, end);
+  if (table->huge != 0) return stop - page;
+  Vpn at = page;
+  while (at < stop && (PteIn(machine, *table, at) & kPtePresent) != 0) ++at;
+  return at - page;
+}
+
 Mapping Lookup(const Machine& machine, int mm, Vpn page) {
   const Table* table = FindTable(machine, mm, page);
   if (table == nullptr) return {};

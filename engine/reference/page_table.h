@@ -55,6 +55,9 @@ struct Entry {
 std::optional<Entry> NextEntry(const Machine& machine, int mm, Vpn page,
                                Vpn end);
 
+// How many pages from `page` on, at most to the end of its table, are present.
+Pages PresentRun(const Machine& machine, int mm, Vpn page, Vpn end);
+
 // What is mapped at a page, by PTE or PMD.
 struct Mapping {
   bool present = false;

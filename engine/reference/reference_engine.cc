@@ -266,11 +266,9 @@ bool ReferenceEngine::AllPresent(int slot, Vpn start, Vpn end) const {
       page = vma->end;
       continue;
     }
-    auto entry = NextEntry(machine, task.mm, page, end);
-    if (!entry || entry->page > page || (entry->raw & kPtePresent) == 0) {
-      return false;
-    }
-    page = entry->page + (entry->huge ? TableSpan(machine) : Pages{1});
+    Pages run = PresentRun(machine, task.mm, page, end);
+    if (run.n == 0) return false;
+    page += run;
   }
   return true;
 }

@@ -31,7 +31,7 @@ bool TryToUnmap(Machine& machine, Pfn pfn) {
     } else {
       ClearPte(machine, mapping.mm, mapping.page);
     }
-    machine.TouchMm(mapping.mm);
+    machine.TouchTables(mapping.mm);
     machine.evictions.push_back(
         {mapping.mm, mapping.page, vma != nullptr ? vma->flags : 0});
     PageRemoveRmap(machine, pfn, mapping.mm, mapping.page, /*huge=*/false);
