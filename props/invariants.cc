@@ -218,11 +218,10 @@ const Invariant* InvariantChecker::CheckTouched(const Machine& machine,
     return failed;
   }
   // NR_MLOCK before what follows from it: the sums are named first.
-  Mismatch sums;
-  if (const Invariant* row = CheckMachine(context, &sums);
+  if (const Invariant* row = CheckMachine(context, &sums_);
       row != nullptr && (failed == nullptr || row < failed)) {
     failed = row;
-    *mismatch = sums;
+    *mismatch = sums_;
   }
   return failed;
 }
@@ -240,11 +239,10 @@ const Invariant* InvariantChecker::CheckAll(const Machine& machine,
   for (Pfn pfn = 1; pfn < machine.frame_end; ++pfn) {
     recount_.Update(machine, pfn);
   }
-  Mismatch sums;
-  if (const Invariant* row = CheckMachine(context, &sums);
+  if (const Invariant* row = CheckMachine(context, &sums_);
       row != nullptr && (failed == nullptr || row < failed)) {
     failed = row;
-    *mismatch = sums;
+    *mismatch = sums_;
   }
   return failed;
 }

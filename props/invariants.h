@@ -78,6 +78,7 @@ class InvariantChecker {
 
  private:
   Recount recount_;
+  Mismatch sums_;  // kept to keep its memory
 };
 
 }  // namespace lockstep

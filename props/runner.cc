@@ -83,9 +83,8 @@ const OpContracts& ContractsOf(Op op) {
 }
 
 Violation MakeViolation(absl::string_view property, size_t step,
-                        Mismatch mismatch) {
-  return {std::string(property), step, std::move(mismatch.expected),
-          std::move(mismatch.seen)};
+                        const Mismatch& mismatch) {
+  return {std::string(property), step, mismatch.expected, mismatch.seen};
 }
 
 }  // namespace
@@ -95,6 +94,7 @@ struct Runner::State {
   World before;
   World after;
   InvariantChecker invariants;
+  Mismatch mismatch;  // of a property that fails; kept to keep its memory
   std::vector<uint64_t> prepared;  // by the step's preparing contracts
 };
 
@@ -155,14 +155,14 @@ std::optional<Violation> Runner::Check(const Step& step) {
   if (shared) ObserveShared(*engine_, &state.after);
 
   std::optional<Violation> violation;
-  Mismatch mismatch;
+  Mismatch& mismatch = state.mismatch;
   if (reference_ != nullptr) {
     const reference::Machine& machine = reference_->machine();
     const Invariant* failed =
         full ? state.invariants.CheckAll(machine, &mismatch)
              : state.invariants.CheckTouched(machine, &mismatch);
     if (failed != nullptr) {
-      violation = MakeViolation(failed->name, steps_, std::move(mismatch));
+      violation = MakeViolation(failed->name, steps_, mismatch);
     }
   }
   if (!violation) {
@@ -175,13 +175,12 @@ std::optional<Violation> Runner::Check(const Step& step) {
                         .events = events,
                         .changed = changed};
     const OpContracts& contracts = ContractsOf(step.op);
-    Mismatch broken;
     size_t count = changed != 0 ? contracts.rows.size() : contracts.always;
     for (size_t i = 0; i < count; ++i) {
       const Contract& contract = *contracts.rows[i];
       context.prepared = i < contracts.preparing ? state.prepared[i] : 0;
-      if (contract.holds(context, &broken)) continue;
-      violation = MakeViolation(contract.name, steps_, std::move(broken));
+      if (contract.holds(context, &mismatch)) continue;
+      violation = MakeViolation(contract.name, steps_, mismatch);
       break;
     }
   }

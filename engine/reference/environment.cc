@@ -148,6 +148,7 @@ Outcome EnvironmentAction(Machine& machine, const During& action) {
       return Outcome::Ok();
     case Op::kHoldMmapLock:
       machine.mms[task.mm].held_by_other = true;
+      machine.mmap_lock_held = true;
       return Outcome::Ok();
     case Op::kTouch:
       return Touch(machine, slot, page, action.value != 0);

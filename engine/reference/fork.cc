@@ -79,6 +79,7 @@ void InitMm(Machine& machine, int mm) {
   Mm& space = machine.mms[mm];
   space.vmas.clear();
   space.tables.clear();
+  space.last_table = kNoTable;
   space.total_vm = Pages{machine.config.image_pages};
   space.locked_vm = Pages{0};
   space.brk = kHeapBase;

@@ -55,6 +55,7 @@ void Machine::Reset(const Config& new_config) {
   for (Mm& mm : mms) {
     mm.vmas.clear();
     mm.tables.clear();
+    mm.last_table = kNoTable;
     mm.users = 0;
     mm.held = MmapLock::kNone;
     mm.held_by_other = false;
@@ -71,6 +72,7 @@ void Machine::Reset(const Config& new_config) {
   step = nullptr;
   current = 0;
   during_pending = 0;
+  mmap_lock_held = false;
   locked_page = 0;
   step_events = StepEvents();
   ++epoch;
@@ -82,6 +84,12 @@ void Machine::Reset(const Config& new_config) {
 void Machine::TouchFirst(Pfn pfn) {
   pages[pfn].touched = epoch;
   touched_pages.push_back(pfn);
+}
+
+void Machine::ReleaseMmapLocks() {
+  if (!mmap_lock_held) return;
+  for (Mm& mm : mms) mm.held_by_other = false;
+  mmap_lock_held = false;
 }
 
 void Machine::BeginStep(const Step& new_step) {

@@ -173,6 +173,7 @@ struct Machine {
   int current = 0;  // task slot
   std::array<uint16_t, kMaxDuring> during_passed{};
   uint32_t during_pending = 0;  // bits of the step's actions not yet done
+  bool mmap_lock_held = false;  // some Mm::held_by_other is set
   Pfn locked_page = 0;          // PG_locked by the call; 0: none
   StepEvents step_events;
 
@@ -216,6 +217,8 @@ struct Machine {
   void TouchFirst(Pfn pfn);
   // Back to the start of a program.
   void Reset(const Config& config);
+  // Other threads' mmap_sems are free again.
+  void ReleaseMmapLocks();
   // Starts a new journal.
   void BeginStep(const Step& step);
 };

@@ -65,12 +65,16 @@ struct TableRef {
   uint32_t table;
 };
 
+inline constexpr TableRef kNoTable{~uint64_t{0}, 0};
+
 // How the running call holds an mmap_sem.
 enum class MmapLock : uint8_t { kNone, kRead, kWrite };
 
 struct Mm {
   std::vector<Vma> vmas;         // by address, disjoint
   std::vector<TableRef> tables;  // by index
+  // The table that was looked up last; forgotten when a table goes.
+  mutable TableRef last_table = kNoTable;
   Pages total_vm;
   Pages locked_vm;
   uint64_t brk = 0;  // address

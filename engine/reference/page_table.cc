@@ -39,16 +39,20 @@ void RemoveTable(Machine& machine, int mm, Vpn page) {
   auto it = LowerBound(tables, page.n >> machine.order);
   machine.free_tables.push_back(it->table);
   tables.erase(it);
+  machine.mms[mm].last_table = kNoTable;
 }
 
 }  // namespace
 
 const Table* FindTable(const Machine& machine, int mm, Vpn page) {
-  const Tables& tables = machine.mms[mm].tables;
+  const Mm& space = machine.mms[mm];
   uint64_t index = page.n >> machine.order;
-  auto it = LowerBound(tables, index);
-  if (it == tables.end() || it->index != index) return nullptr;
-  return &machine.tables[it->table];
+  if (space.last_table.index != index) {
+    auto it = LowerBound(space.tables, index);
+    if (it == space.tables.end() || it->index != index) return nullptr;
+    space.last_table = *it;
+  }
+  return &machine.tables[space.last_table.table];
 }
 
 Table* FindTable(Machine& machine, int mm, Vpn page) {

@@ -94,21 +94,19 @@ Outcome ReferenceEngine::Run(const Step& step) {
   if (step.op == Op::kNone) return Outcome::Skipped();
   if (IsEnvironment(step.op)) {
     Outcome outcome = EnvironmentAction(machine, AsAction(step));
-    for (Mm& mm : machine.mms) mm.held_by_other = false;
+    machine.ReleaseMmapLocks();
     return outcome;
   }
   if (!machine.current_task().exists) return Outcome::Skipped();
   bool doomed = machine.current_task().fatal_signal;
   Outcome outcome = Call(step);
-  for (Mm& mm : machine.mms) mm.held_by_other = false;
+  machine.ReleaseMmapLocks();
   machine.step_events.fatal_signal =
       doomed || machine.current_task().fatal_signal;
   // A task with a fatal signal never gets back to its program.
-  for (int task = 0; task < kTaskSlots; ++task) {
-    if (machine.tasks[task].exists && machine.tasks[task].fatal_signal &&
-        task == machine.current && outcome.ran()) {
-      ExitTask(machine, task);
-    }
+  if (machine.step_events.fatal_signal && machine.current_task().exists &&
+      outcome.ran()) {
+    ExitTask(machine, machine.current);
   }
   return outcome;
 }
@@ -230,6 +228,7 @@ void ReferenceEngine::Observe(int slot, TaskState* state) const {
 uint32_t ReferenceEngine::ChangedTasks() const {
   const Machine& machine = *machine_;
   uint32_t changed = machine.touched_tasks;
+  if (machine.touched_mms == 0) return changed;
   for (int task = 0; task < kTaskSlots; ++task) {
     if (machine.tasks[task].exists &&
         (machine.touched_mms >> machine.tasks[task].mm & 1) != 0) {
