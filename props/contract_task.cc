@@ -4,6 +4,7 @@
 // Tasks: nothing of a lock is inherited by fork or survives exec and exit, and
 // a call of one task leaves the others alone.
 
+#include <bit>
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
@@ -48,8 +49,10 @@ bool TaskUnchanged(const TaskState& before, const TaskState& after,
 // Tasks whose state the step may have changed, but for those in `except`.
 bool TasksUnchanged(const StepContext& context, uint32_t except,
                     Mismatch* mismatch) {
-  for (int task = 0; task < kTaskSlots; ++task) {
-    if (((context.changed & ~except) >> task & 1) == 0) continue;
+  constexpr uint32_t kAll = (uint32_t{1} << kTaskSlots) - 1;
+  for (uint32_t left = context.changed & ~except & kAll; left != 0;
+       left &= left - 1) {
+    const int task = std::countr_zero(left);
     if (!TaskUnchanged(context.before.tasks[task], context.after.tasks[task],
                        mismatch)) {
       mismatch->expected =
