@@ -45,13 +45,13 @@ sources -name '*.cc' ! -name '*_test.cc' |
 say "g++ build and tests, warnings are errors"
 configure build/gcc g++ -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLOCKSTEP_WERROR=ON
 build build/gcc
-run_tests build/gcc --quiet
+run_tests build/gcc --progress
 
 say "AddressSanitizer and UndefinedBehaviorSanitizer"
 configure build/sanitize clang++ -DCMAKE_BUILD_TYPE=RelWithDebInfo \
   -DLOCKSTEP_SANITIZE=ON
 build build/sanitize
-run_tests build/sanitize --quiet
+run_tests build/sanitize --progress
 
 say "clang tests"
 run_tests build/clang

@@ -136,7 +136,8 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(FormatDefectsTest, TheShippedSetIsAnEmptyList) {
   EXPECT_EQ(FormatDefects(V312(), V312().shipped), "");
   EXPECT_EQ(FormatDefects(V312(), DefectSet()), "none");
-  EXPECT_EQ(FormatDefects(V49(), {Defect::kThpSingleEvent}),
+  EXPECT_EQ(FormatDefects(
+                V49(), {Defect::kThpSingleEvent, Defect::kThpCowStaleMlocked}),
             "-mcl-onfault-alone");
   EXPECT_EQ(FormatDefects(V312(), {Defect::kOverlapDoubleCount}),
             "none,+overlap-double-count");

@@ -310,7 +310,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "overlap-double-count, onfault-double-charge, "
                 "overlap-int-overflow, mcl-onfault-alone, unsigned-nr-delta, "
                 "racy-stack-charge, mprotect-no-cow, migrate-drops-mlocked, "
-                "rmap-trylock, thp-single-event"},
+                "rmap-trylock, thp-single-event, thp-cow-stale-mlocked"},
         BadText{"steps {}\nsteps {\n  drain {}\n  expect { outcome: "
                 "\"EFOO\\n\" }\n}",
                 "4:12: steps[1].expect[0].outcome: unknown outcome "
