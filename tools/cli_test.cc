@@ -335,8 +335,9 @@ TEST(Fuzz, StopsOnASignalAndStillReports) {
   const TemporaryDirectory directory;
   for (const char* signal : {"INT", "TERM"}) {
     const ShellResult result = Shell(absl::StrCat(
-        "timeout --signal=", signal, " --preserve-status 2 ", LOCKSTEP_BINARY,
-        " fuzz --for=100s --jobs=2 --defect=none --out=",
+        // In the foreground: otherwise its whole group gets a second one.
+        "timeout --foreground --signal=", signal, " --preserve-status 2 ",
+        LOCKSTEP_BINARY, " fuzz --for=100s --jobs=2 --defect=none --out=",
         directory.path("findings")));
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_THAT(result.out, HasSubstr("outcomes\n"));
