@@ -202,6 +202,17 @@ void InvariantChecker::Start(const Machine& machine) {
   }
 }
 
+// NR_MLOCK before what follows from it: of two failures the sums' may be the
+// one to name.
+const Invariant* InvariantChecker::FirstWithSums(
+    const InvariantContext& context, const Invariant* failed,
+    Mismatch* mismatch) {
+  const Invariant* row = CheckMachine(context, &sums_);
+  if (row == nullptr || (failed != nullptr && row >= failed)) return failed;
+  *mismatch = sums_;
+  return row;
+}
+
 const Invariant* InvariantChecker::CheckTouched(const Machine& machine,
                                                 Mismatch* mismatch) {
   InvariantContext context{machine, machine.step, recount_};
@@ -217,13 +228,7 @@ const Invariant* InvariantChecker::CheckTouched(const Machine& machine,
       (kShmOps & OpBit(machine.step->op)) == 0) {
     return failed;
   }
-  // NR_MLOCK before what follows from it: the sums are named first.
-  if (const Invariant* row = CheckMachine(context, &sums_);
-      row != nullptr && (failed == nullptr || row < failed)) {
-    failed = row;
-    *mismatch = sums_;
-  }
-  return failed;
+  return FirstWithSums(context, failed, mismatch);
 }
 
 const Invariant* InvariantChecker::CheckAll(const Machine& machine,
@@ -239,12 +244,7 @@ const Invariant* InvariantChecker::CheckAll(const Machine& machine,
   for (Pfn pfn = 1; pfn < machine.frame_end; ++pfn) {
     recount_.Update(machine, pfn);
   }
-  if (const Invariant* row = CheckMachine(context, &sums_);
-      row != nullptr && (failed == nullptr || row < failed)) {
-    failed = row;
-    *mismatch = sums_;
-  }
-  return failed;
+  return FirstWithSums(context, failed, mismatch);
 }
 
 }  // namespace lockstep

@@ -77,6 +77,10 @@ class InvariantChecker {
                             Mismatch* mismatch);
 
  private:
+  // The earlier row of what failed already, if anything, and of the sums.
+  const Invariant* FirstWithSums(const InvariantContext& context,
+                                 const Invariant* failed, Mismatch* mismatch);
+
   Recount recount_;
   Mismatch sums_;  // kept to keep its memory
 };

@@ -35,7 +35,7 @@ void DropPages(Machine& machine, Object& object, uint64_t first, uint64_t end) {
   object.cache.erase(from, to);
 }
 
-// Unmaps the object's page at entry from one VMA, if it is the cache's or any.
+// Unmaps [start, end) of a VMA of the object, private copies only if even_cows.
 void UnmapFromVma(Machine& machine, int mm, const Vma& vma, Vpn start, Vpn end,
                   bool even_cows) {
   Pages size = vma.Is(kVmHugetlb) ? TableSpan(machine) : Pages{1};
