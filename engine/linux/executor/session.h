@@ -1,0 +1,97 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Running one program's steps inside the process that is the task, and looking
+// at that process. The executor is one static program without heap or stdio:
+// whatever it did with memory would show in what it measures. All of its state
+// is in static storage; what several tasks share is in the Control mapping.
+
+#ifndef LOCKSTEP_ENGINE_LINUX_EXECUTOR_SESSION_H_
+#define LOCKSTEP_ENGINE_LINUX_EXECUTOR_SESSION_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/linux/wire.h"
+#include "engine/outcome.h"
+#include "engine/step.h"
+
+namespace lockstep::executor {
+
+// The result buffer as it is filled.
+struct Writer {
+  char* next;
+  char* end;
+  // The next struct of the result, zeroed. The supervisor has made sure that a
+  // program's worst case fits before it begins.
+  template <typename T>
+  T* Append() {
+    static_assert(sizeof(T) % 8 == 0);
+    return static_cast<T*>(AppendBytes(sizeof(T)));
+  }
+  void* AppendBytes(size_t bytes);
+};
+
+// What the program's tasks share: in a MAP_SHARED mapping at a fixed address,
+// made by the supervisor before the first program, inherited by fork and
+// mapped again after exec.
+struct SharedState {
+  wire::ProgramHeader program;
+  struct ShmSlot {
+    int id;  // -1: empty
+    uint8_t owner, hugetlb, removed, locked;
+    uint64_t size;  // bytes
+  } shm[kShmSlots];
+  struct FileSlot {
+    int fd;  // memfd, the same number in every task; -1: not made
+    uint64_t size;
+    uint64_t inode;  // tells mappings of it, as dev does
+  } files[kFileSlots], secrets[kFileSlots];
+  struct TaskSlot {
+    uint8_t exists, cap_ipc_lock, uid, mm;
+    uint8_t future_locked, future_onfault;
+    uint64_t memlock_limit;
+  } tasks[kTaskSlots];
+  // The program did something that the quick look cannot show (lock on fault,
+  // GROWSDOWN, DROPPABLE, read-only segments): smaps from now on.
+  uint8_t needs_smaps;
+};
+
+// The process becomes task 0 of a new program: arena empty, limits, capability
+// and files as the header says. 0 or an errno, when the config cannot be had
+// here. Called in the process that will run the steps.
+int BeginProgram(const wire::ProgramHeader& header, SharedState* shared);
+
+// Runs a system call, touch or the like of `step` as task `slot`, which is
+// this process. Not fork, exec, exit: these are the conductor's
+// (conductor.h). `unsupported` steps have not been run.
+Outcome RunCall(const Step& step, int slot, SharedState* shared);
+
+// Appends the TaskRecord of this process with ranges and bitmaps, as `look`
+// says.
+void ObserveSelf(int slot, wire::Look look, SharedState* shared,
+                 Writer* writer);
+
+// Appends ShmRecords of the slots in use and returns how many.
+int ObserveShm(const SharedState& shared, Writer* writer);
+
+// Undoes the program in this process: locks, mappings, break, limit,
+// capability, files, segments. False if something is not as it was before; the
+// process must not be used for another program then.
+bool EndProgram(SharedState* shared);
+
+// Whether the program's steps need a process of its own: what they do cannot
+// be undone (fork, exec, exit, setuid, ...).
+bool NeedsOwnProcess(const Step* steps, uint32_t count);
+
+// At the start of every process of the executor: reopens /proc/self files,
+// remembers the image's VMAs and the heap's base.
+void AdoptProcess();
+// As it was at AdoptProcess, for ProgramResult.
+uint64_t ImageLockablePages();
+uint64_t ImageOtherPages();
+uint32_t WhatIsSeen();  // bits of wire::Sees
+
+}  // namespace lockstep::executor
+
+#endif  // LOCKSTEP_ENGINE_LINUX_EXECUTOR_SESSION_H_
