@@ -64,10 +64,16 @@ absl::StatusOr<std::string> EncodeBatch(absl::Span<const Program> programs,
                                         uint32_t step_limit_ms);
 
 // The traces of a result buffer, in the batch's order; fewer than `programs` if
-// the buffer was full. DataLoss, with what and where, if the bytes are not what
-// an executor writes: they come from a process that ran a stranger's program.
+// the buffer was full. `look` is what the batch asked for. DataLoss, with what
+// and where, if the bytes are not what an executor writes: they come from a
+// process that ran a stranger's program.
+//
+// Not in the buffer, but known from the program and the outcomes: the state
+// before the first step, file sizes, who is charged for SHM_LOCK, whether the
+// image is locked on fault.
 absl::StatusOr<std::vector<Trace>> DecodeResult(
-    absl::Span<const Program> programs, absl::string_view bytes);
+    absl::Span<const Program> programs, wire::Look look,
+    absl::string_view bytes);
 
 // Plays traces back. Steps after the trace's end are Unsupported.
 class TraceEngine : public Engine {
