@@ -87,6 +87,17 @@ bool NeedsOwnProcess(const Step* steps, uint32_t count);
 // At the start of every process of the executor: reopens /proc/self files,
 // remembers the image's VMAs and the heap's base.
 void AdoptProcess();
+// In a task that fork has just made: its own /proc/self files, under the
+// numbers that the parent's had (with CLONE_VM the static state is the
+// parent's). All else is as the parent had it.
+void AdoptFork(int slot, SharedState* shared);
+// In a task after exec, before it looks at anything: as AdoptProcess, and what
+// exec changed and the model does not (the effective capability) is as
+// `shared` has it.
+void AdoptExec(int slot, SharedState* shared);
+// Descriptors below this one are the supervisor's; the session keeps its own
+// and the program's from here on.
+inline constexpr int kFirstSessionFd = 10;
 // As it was at AdoptProcess, for ProgramResult.
 uint64_t ImageLockablePages();
 uint64_t ImageOtherPages();
