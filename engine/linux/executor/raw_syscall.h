@@ -1,23 +1,23 @@
 // Copyright 2026 The Lockstep Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// System calls without errno: it is thread-local storage, and tasks made by
-// CLONE_VM share all of that.
+// RawSyscall of syscalls.h with pointers as arguments, and futexes.
 
 #ifndef LOCKSTEP_ENGINE_LINUX_EXECUTOR_RAW_SYSCALL_H_
 #define LOCKSTEP_ENGINE_LINUX_EXECUTOR_RAW_SYSCALL_H_
 
 #include <linux/futex.h>
-#include <sys/syscall.h>
 
 #include <atomic>
 #include <cstdint>
 #include <ctime>
 #include <type_traits>
 
+#include "engine/linux/executor/syscalls.h"
+
 namespace lockstep::executor {
 
-// An argument of a system call: a number or a pointer.
+// An argument of a system call as its register holds it.
 template <typename T>
 uint64_t Argument(T value) {
   if constexpr (std::is_pointer_v<T>) {
@@ -29,21 +29,9 @@ uint64_t Argument(T value) {
   }
 }
 
-// The kernel's return value: -errno for an error.
-template <typename A = int, typename B = int, typename C = int,
-          typename D = int, typename E = int, typename F = int>
-int64_t RawSyscall(int64_t number, A a = 0, B b = 0, C c = 0, D d = 0, E e = 0,
-                   F f = 0) {
-  int64_t result;
-  register uint64_t r10 asm("r10") = Argument(d);
-  register uint64_t r8 asm("r8") = Argument(e);
-  register uint64_t r9 asm("r9") = Argument(f);
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(number), "D"(Argument(a)), "S"(Argument(b)),
-                 "d"(Argument(c)), "r"(r10), "r"(r8), "r"(r9)
-               : "rcx", "r11", "memory");
-  return result;
+template <typename... T>
+int64_t RawSyscall(int64_t number, T... arguments) {
+  return RawSyscall(number, Argument(arguments)...);
 }
 
 // futex(2) between processes. `timeout` null: no limit.
