@@ -450,6 +450,7 @@ absl::StatusOr<std::string> EncodeBatch(absl::Span<const Program> programs,
     program.uid = config.uid;
     program.transparent_hugepage =
         config.transparent_hugepage != TransparentHugepage::kNever ? 1 : 0;
+    program.nr_hugepages = config.nr_hugepages;
     Append(program, &bytes);
     for (const Step& step : programs[i].steps) Append(step, &bytes);
   }

@@ -66,6 +66,9 @@ struct ProgramHeader {
   uint8_t uid;                   // slot
   uint8_t transparent_hugepage;  // 0: MADV_NOHUGEPAGE, else MADV_HUGEPAGE
   uint8_t reserved;
+  // Huge pages in the hugetlb pool; guests only, others refuse any but 0.
+  uint32_t nr_hugepages;
+  uint32_t reserved2;
 };
 
 struct ResultHeader {
