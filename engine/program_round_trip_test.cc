@@ -141,6 +141,7 @@ TEST(RoundTripTest, EveryNumberOfTheConfiguration) {
   config.arena_pages = uint64_t{1} << 32;
   config.memory_pages = 77;
   config.image_pages = 5;
+  config.image_lockable_pages = 6;
   config.memlock_limit = kRlimInfinity;
   config.file_size = 0;
   config.zones = 3;
@@ -287,6 +288,7 @@ TEST(RoundTripTest, AnyMessageIsAProgramWithinBounds) {
     ASSERT_TRUE(config.memory_pages >= 1 && config.memory_pages <= uint64_t{1}
                                                                        << 24);
     ASSERT_LE(config.image_pages, uint64_t{1} << 32);
+    ASSERT_LE(config.image_lockable_pages, uint64_t{1} << 20);
     ASSERT_TRUE(config.zones >= 1 && config.zones <= kMaxZones);
     ASSERT_TRUE(config.cpus >= 1 && config.cpus <= kMaxCpus);
     ASSERT_TRUE(config.hpage_pmd_order >= 1 && config.hpage_pmd_order <= 9);

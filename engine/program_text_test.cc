@@ -58,11 +58,13 @@ TEST(ProgramTextTest, NumbersAreBroughtIntoTheirRanges) {
           "config { arena_pages: 18446744073709551615 "
           "memory_pages: 18446744073709551615 zones: 4294967295 "
           "cpus: 9 hpage_pmd_order: 10 image_pages: 18446744073709551615 "
+          "image_lockable_pages: 18446744073709551615 "
           "nr_hugepages: 4294967295 uid: 6 transparent_hugepage: 77 }")
           .config;
   EXPECT_EQ(config.arena_pages, uint64_t{1} << 32);
   EXPECT_EQ(config.memory_pages, uint64_t{1} << 24);
   EXPECT_EQ(config.image_pages, uint64_t{1} << 32);
+  EXPECT_EQ(config.image_lockable_pages, uint64_t{1} << 20);
   EXPECT_EQ(config.zones, 4u);
   EXPECT_EQ(config.cpus, 4u);
   EXPECT_EQ(config.hpage_pmd_order, 9u);

@@ -49,10 +49,26 @@ void CopyPageRange(Machine& machine, int parent, int child, const Vma& vma) {
   }
 }
 
+// An address space without mappings.
+void EmptyMm(Machine& machine, int mm) {
+  Mm& space = machine.mms[mm];
+  space.vmas.clear();
+  space.tables.clear();
+  space.last_table = kNoTable;
+  space.total_vm = Pages{machine.config.image_pages};
+  space.locked_vm = Pages{0};
+  space.brk = kHeapBase;
+  space.def_flags = 0;
+  space.users = 1;
+  space.held = MmapLock::kNone;
+  space.held_by_other = false;
+  machine.TouchMm(mm);
+}
+
 // dup_mmap: no lock is inherited, neither of VMAs nor for the future.
 void DupMmap(Machine& machine, int parent, int child) {
   const Mm& from = machine.mms[parent];
-  InitMm(machine, child);
+  EmptyMm(machine, child);
   Mm& to = machine.mms[child];
   to.total_vm = from.total_vm;
   to.brk = from.brk;
@@ -76,18 +92,16 @@ void PutMm(Machine& machine, int mm) {
 }  // namespace
 
 void InitMm(Machine& machine, int mm) {
-  Mm& space = machine.mms[mm];
-  space.vmas.clear();
-  space.tables.clear();
-  space.last_table = kNoTable;
-  space.total_vm = Pages{machine.config.image_pages};
-  space.locked_vm = Pages{0};
-  space.brk = kHeapBase;
-  space.def_flags = 0;
-  space.users = 1;
-  space.held = MmapLock::kNone;
-  space.held_by_other = false;
-  machine.TouchMm(mm);
+  EmptyMm(machine, mm);
+  const Pages image{machine.config.image_lockable_pages};
+  if (image.n == 0) return;
+  Vma vma;
+  vma.start = PageOf(kImageBase);
+  vma.end = vma.start + image;
+  vma.flags = kVmRead | kVmWrite | kVmMayWrite;
+  vma.pgoff = vma.start.n;
+  InsertVma(machine, mm, vma);
+  machine.mms[mm].total_vm += image;
 }
 
 Outcome SysFork(Machine& machine, int child, bool share_vm) {
