@@ -170,7 +170,12 @@ absl::Status GuestKernel::Start(absl::string_view which) {
   absl::StatusOr<std::string> program = FindQemu();
   if (!program.ok()) return program.status();
   absl::StatusOr<KernelImage> image = FindKernelImage(which);
-  if (!image.ok()) return image.status();
+  if (!image.ok()) {
+    // No such kernel: no more can be said of it than of one not fetched.
+    return absl::IsNotFound(image.status())
+               ? absl::UnavailableError(image.status().message())
+               : image.status();
+  }
   absl::StatusOr<std::string> executor = FindExecutor();
   if (!executor.ok()) return executor.status();
   absl::StatusOr<std::string> executor_bytes = ReadWholeFile(*executor);
