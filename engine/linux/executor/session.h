@@ -32,6 +32,12 @@ struct Writer {
   void* AppendBytes(size_t bytes);
 };
 
+// Shared anonymous mappings that one program may make.
+inline constexpr int kMaxZeroObjects = 256;
+// Ranges that the TaskRecord of one task has at most: a program that makes more
+// of them is one that broke (Fatal with E2BIG).
+inline constexpr int kMaxRanges = 768;
+
 // What the program's tasks share: in a MAP_SHARED mapping at a fixed address,
 // made by the supervisor before the first program, inherited by fork and
 // mapped again after exec.
@@ -42,11 +48,21 @@ struct SharedState {
     uint8_t owner, hugetlb, removed, locked;
     uint64_t size;  // bytes
   } shm[kShmSlots];
+  // The descriptors are made before the first task uses one and have the same
+  // number in every task; a secret is `made` from its memfd_secret step on.
   struct FileSlot {
-    int fd;  // memfd, the same number in every task; -1: not made
-    uint64_t size;
-    uint64_t inode;  // tells mappings of it, as dev does
+    int fd;  // 0: not opened yet; -1: cannot be
+    uint8_t made;
+    uint64_t size;   // bytes
+    uint64_t inode;  // tells mappings of a secret
   } files[kFileSlots], secrets[kFileSlots];
+  // Shared anonymous memory that the program mapped: its object's size, which
+  // a mapping that grew (mremap) goes past.
+  struct ZeroObject {
+    uint64_t inode;
+    uint64_t size;  // bytes
+  } zero[kMaxZeroObjects];
+  uint32_t zero_count;
   struct TaskSlot {
     uint8_t exists, cap_ipc_lock, uid, mm;
     uint8_t future_locked, future_onfault;
@@ -55,11 +71,14 @@ struct SharedState {
   // The program did something that the quick look cannot show (lock on fault,
   // GROWSDOWN, DROPPABLE, read-only segments): smaps from now on.
   uint8_t needs_smaps;
+  uint32_t own_uid;  // the user of slot 0
 };
 
 // The process becomes task 0 of a new program: arena empty, limits, capability
 // and files as the header says. 0 or an errno, when the config cannot be had
-// here. Called in the process that will run the steps.
+// here: EPERM (capability, user), EINVAL (memlock_limit over the hard limit),
+// EFBIG (arena or files too large). Called in the process that will run the
+// steps, after AdoptProcess. SharedState is all zero before the first program.
 int BeginProgram(const wire::ProgramHeader& header, SharedState* shared);
 
 // Runs a system call, touch or the like of `step` as task `slot`, which is
@@ -71,6 +90,10 @@ Outcome RunCall(const Step& step, int slot, SharedState* shared);
 // says.
 void ObserveSelf(int slot, wire::Look look, SharedState* shared,
                  Writer* writer);
+
+// Whether the quick look and smaps show the same now; true where the quick look
+// is not in use. Once a program, after its last step.
+bool LooksAgree(int slot, SharedState* shared);
 
 // Appends ShmRecords of the slots in use and returns how many.
 int ObserveShm(const SharedState& shared, Writer* writer);
