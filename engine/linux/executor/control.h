@@ -93,6 +93,7 @@ struct Control {
   uint32_t sees;
   int32_t pids[kSlots];  // each process sets its own
   uint32_t exec_slot;    // which task is on its way through exec
+  uint32_t in_guest;     // guest_actions are there, after exec too
   // Time that the spawner itself has used.
   uint64_t spawner_user_ns, spawner_system_ns;
 

@@ -19,6 +19,7 @@
 #include <ctime>
 
 #include "engine/linux/executor/control.h"
+#include "engine/linux/executor/guest_actions.h"
 #include "engine/linux/executor/raw_syscall.h"
 #include "engine/linux/executor/task.h"
 
@@ -72,6 +73,7 @@ int Processes::Start() {
     action.sa_handler = OnChildsDeath;
     sigaction(SIGCHLD, &action, nullptr);
     mapped_ = true;
+    TheControl()->in_guest = guest_actions != nullptr ? 1 : 0;
     ForgetProgram();
     // What only the supervisor may open is inherited from here.
     AdoptProcess();

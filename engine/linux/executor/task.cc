@@ -343,6 +343,7 @@ void ResumeAfterExec() {
       MAP_SHARED | MAP_FIXED_NOREPLACE, kControlFd, 0);
   if (address != static_cast<int64_t>(kControlAddress)) Fatal(ENOEXEC);
   Control* control = TheControl();
+  if (control->in_guest != 0) ContinueInGuest();
   const int slot = static_cast<int>(control->exec_slot);
   const uint32_t seen = control->go[slot].load();
   DieWithSupervisor();
