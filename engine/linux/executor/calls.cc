@@ -10,6 +10,7 @@
 
 #include "engine/linux/executor/bounds.h"
 #include "engine/linux/executor/credentials.h"
+#include "engine/linux/executor/guest_actions.h"
 #include "engine/linux/executor/process.h"
 #include "engine/linux/executor/session.h"
 #include "engine/linux/executor/slots.h"
@@ -293,7 +294,28 @@ Bounds BoundsFor(const Step& step, const SharedState& shared) {
           .hugetlb_pool = shared.program.nr_hugepages != 0};
 }
 
+namespace {
+
+// What happens to the machine or to a page of the task; only a guest's machine
+// is ours.
+Outcome Environment(const Step& step, const SharedState& shared) {
+  if (guest_actions == nullptr || step.during_count != 0) {
+    return Outcome::Unsupported();
+  }
+  const uint64_t address = ToReal(process.layout, step.addr.Resolve());
+  const bool of_page =
+      (step.op == Op::kReclaim && step.value != 0) || step.op == Op::kCollapse;
+  if (of_page && !Arena(shared.program.arena_pages).Covers(address) &&
+      !process.layout.RealHeap().Covers(address)) {
+    return Outcome::Skipped();
+  }
+  return guest_actions->act(step, address);
+}
+
+}  // namespace
+
 Outcome RunCall(const Step& step, int slot, SharedState* shared) {
+  if (IsEnvironment(step.op)) return Environment(step, *shared);
   if (IsSkipped(step, shared)) return Outcome::Skipped();
   if (!MayRun(step, BoundsFor(step, *shared))) return Outcome::Unsupported();
   for (const Row& row : kRows) {

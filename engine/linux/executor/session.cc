@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "engine/linux/executor/credentials.h"
+#include "engine/linux/executor/guest_actions.h"
 #include "engine/linux/executor/layout.h"
 #include "engine/linux/executor/process.h"
 #include "engine/linux/executor/slots.h"
@@ -106,22 +107,37 @@ void LearnLayout() {
   layout.locked_vm = accounting.locked_vm;
 }
 
+// The end of the addresses from `at` on that the image has without a gap: its
+// own VMAs may become one VMA when their locks come and go.
+uint64_t ImageRunEnd(uint64_t at) {
+  const Layout& layout = process.layout;
+  for (int i = 0; i < layout.image_count; ++i) {
+    if (layout.image[i].span.start == at) at = layout.image[i].span.end;
+  }
+  return at;
+}
+
 // The image as it was, and nothing besides.
 bool LayoutIsAsLearned() {
   const Layout& layout = process.layout;
+  Accounting accounting = ReadAccounting();
+  if (accounting.total_vm != layout.total_vm ||
+      accounting.locked_vm != layout.locked_vm) {
+    return false;
+  }
+  // With total_vm as it was, VMAs that are all within the image are the image.
   VmaWalk walk(Source::kQuick, 0);
   VmaInfo vma;
-  for (int i = 0; i < layout.image_count; ++i) {
-    const Span& span = layout.image[i].span;
-    if (!walk.Next(&vma) || vma.span.start != span.start ||
-        vma.span.end != span.end) {
-      return false;
+  while (walk.Next(&vma)) {
+    bool within = false;
+    for (int i = 0; i < layout.image_count && !within; ++i) {
+      const Span& image = layout.image[i].span;
+      within = image.Covers(vma.span.start) &&
+               vma.span.end <= ImageRunEnd(image.start);
     }
+    if (!within) return false;
   }
-  if (walk.Next(&vma)) return false;
-  Accounting accounting = ReadAccounting();
-  return accounting.total_vm == layout.total_vm &&
-         accounting.locked_vm == layout.locked_vm;
+  return true;
 }
 
 bool SetMemlockLimit(uint64_t soft) {
@@ -241,7 +257,8 @@ uint64_t ImageOtherPages() { return process.layout.image_other; }
 
 uint32_t WhatIsSeen() {
   return (process.has_kpageflags ? wire::kSeesPageFlags : 0u) |
-         (process.shows_onfault ? wire::kSeesOnfault : 0u);
+         (process.shows_onfault ? wire::kSeesOnfault : 0u) |
+         (guest_actions != nullptr ? wire::kSeesCounters : 0u);
 }
 
 }  // namespace lockstep::executor
