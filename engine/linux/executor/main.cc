@@ -22,6 +22,7 @@
 
 #include "engine/linux/executor/control.h"
 #include "engine/linux/executor/guest_init.h"
+#include "engine/linux/executor/process.h"
 #include "engine/linux/executor/raw_syscall.h"
 #include "engine/linux/executor/sandbox.h"
 #include "engine/linux/executor/session.h"
@@ -144,6 +145,7 @@ int64_t RunGo(const host_protocol::Go& go, Buffer* batch, Buffer* result) {
   hello.start_error = StartProcesses();
   hello.sandbox_error = SandboxError();
   hello.sees = WhatIsSeen();
+  hello.has_procmap_query = process.has_procmap ? 1 : 0;
   hello.has_ipc_lock = IsPermitted(CAP_IPC_LOCK) ? 1 : 0;
   hello.has_setuid = IsPermitted(CAP_SETUID) ? 1 : 0;
   rlimit limit = {};

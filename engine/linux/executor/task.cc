@@ -95,6 +95,8 @@ int Begin(const wire::ProgramHeader& header) {
     if (int error = guest_actions->begin_program(header); error != 0) {
       return error;
     }
+  } else if (header.nr_hugepages != 0) {
+    return EOPNOTSUPP;
   }
   return BeginProgram(header, &TheControl()->shared);
 }
