@@ -237,33 +237,36 @@ Outcome Skip(const Call&) { return Outcome::Skipped(); }
 struct Row {
   Op op;
   Outcome (*run)(const Call& call);
+  // Can change flags of VMAs that smaps alone shows while bounds, protection
+  // and VM_LOCKED stay.
+  bool changes_flags;
 };
 // Ops that MayRun lets through.
 constexpr Row kRows[] = {
-    {Op::kNone, Skip},
-    {Op::kMmap, Mmap},
-    {Op::kMunmap, Munmap},
-    {Op::kMprotect, Mprotect},
-    {Op::kMremap, Mremap},
-    {Op::kBrk, Brk},
-    {Op::kMadvise, Madvise},
-    {Op::kMsync, Msync},
-    {Op::kMincore, Mincore},
-    {Op::kMlock, Mlock},
-    {Op::kMlock2, Mlock2},
-    {Op::kMunlock, Munlock},
-    {Op::kMlockall, Mlockall},
-    {Op::kMunlockall, Munlockall},
-    {Op::kSetrlimit, Setrlimit},
-    {Op::kSetcap, Setcap},
-    {Op::kSetuid, Setuid},
-    {Op::kShmget, DoShmget},
-    {Op::kShmat, DoShmat},
-    {Op::kShmdt, Shmdt},
-    {Op::kShmctl, DoShmctl},
-    {Op::kMemfdSecret, DoMemfdSecret},
-    {Op::kFtruncate, DoFtruncate},
-    {Op::kTouch, Touch},
+    {Op::kNone, Skip, false},
+    {Op::kMmap, Mmap, true},
+    {Op::kMunmap, Munmap, false},
+    {Op::kMprotect, Mprotect, false},
+    {Op::kMremap, Mremap, true},
+    {Op::kBrk, Brk, true},
+    {Op::kMadvise, Madvise, false},
+    {Op::kMsync, Msync, false},
+    {Op::kMincore, Mincore, false},
+    {Op::kMlock, Mlock, true},
+    {Op::kMlock2, Mlock2, true},
+    {Op::kMunlock, Munlock, false},
+    {Op::kMlockall, Mlockall, true},
+    {Op::kMunlockall, Munlockall, false},
+    {Op::kSetrlimit, Setrlimit, false},
+    {Op::kSetcap, Setcap, false},
+    {Op::kSetuid, Setuid, false},
+    {Op::kShmget, DoShmget, false},
+    {Op::kShmat, DoShmat, true},
+    {Op::kShmdt, Shmdt, false},
+    {Op::kShmctl, DoShmctl, false},
+    {Op::kMemfdSecret, DoMemfdSecret, false},
+    {Op::kFtruncate, DoFtruncate, false},
+    {Op::kTouch, Touch, false},
 };
 
 // A step on an empty slot, or, to create, on a full one.
@@ -319,7 +322,9 @@ Outcome RunCall(const Step& step, int slot, SharedState* shared) {
   if (IsSkipped(step, shared)) return Outcome::Skipped();
   if (!MayRun(step, BoundsFor(step, *shared))) return Outcome::Unsupported();
   for (const Row& row : kRows) {
-    if (row.op == step.op) return row.run({step, slot, shared});
+    if (row.op != step.op) continue;
+    process.flags_changed |= row.changes_flags;
+    return row.run({step, slot, shared});
   }
   return Outcome::Unsupported();
 }

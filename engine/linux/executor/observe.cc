@@ -23,7 +23,8 @@ namespace lockstep::executor {
 namespace {
 
 RangeList seen;
-RangeList checked;
+// What the quick look shows now, and what it showed when smaps was last read.
+RangeList quick, quick_then;
 
 uint64_t MemlockLimit() {
   rlimit limit{};
@@ -42,8 +43,26 @@ uint64_t HeapPages(const RangeList& list) {
   return std::min(end - base, wire::kHeapPages);
 }
 
-Source SourceOf(const SharedState& shared) {
-  return shared.needs_smaps != 0 ? Source::kSmaps : Source::kQuick;
+// smaps costs several times what the quick look costs. It is read after steps
+// that can change what it alone shows; after others only if the quick look
+// shows that something has changed.
+void Look(const Accounting& accounting, const SharedState& shared) {
+  if (shared.needs_smaps == 0) {
+    ObserveRanges(Source::kQuick, Until::kAllSeen, accounting, shared, &seen,
+                  nullptr);
+    return;
+  }
+  if (!process.flags_changed) {
+    ObserveRanges(Source::kQuick, Until::kAllSeen, accounting, shared, &quick,
+                  nullptr);
+    if (SameRanges(quick, quick_then)) {
+      seen.image_locked = quick.image_locked;
+      return;
+    }
+  }
+  ObserveRanges(Source::kSmaps, Until::kAllSeen, accounting, shared, &seen,
+                &quick_then);
+  process.flags_changed = false;
 }
 
 }  // namespace
@@ -76,7 +95,7 @@ void ObserveSelf(int slot, wire::Look look, SharedState* shared,
   task->memlock_limit = MemlockLimit();
   task->brk =
       static_cast<uint64_t>(RawSyscall(SYS_brk, 0)) - process.layout.heap_base;
-  ObserveRanges(SourceOf(*shared), accounting, *shared, &seen);
+  Look(accounting, *shared);
   task->image_locked = seen.image_locked;
   task->ranges = static_cast<uint16_t>(seen.count);
   task->heap_pages = static_cast<uint32_t>(HeapPages(seen));
@@ -87,18 +106,15 @@ void ObserveSelf(int slot, wire::Look look, SharedState* shared,
   ObservePages(PageOf(kHeapBase).n, task->heap_pages, seen, writer);
 }
 
-bool LooksAgree(int, SharedState* shared) {
-  if (SourceOf(*shared) == Source::kSmaps) return true;
+bool LooksAgree(SharedState* shared) {
   Accounting accounting = ReadAccounting();
-  ObserveRanges(Source::kQuick, accounting, *shared, &seen);
-  ObserveRanges(Source::kSmaps, accounting, *shared, &checked);
-  return seen.count == checked.count &&
-         seen.image_locked == checked.image_locked &&
-         std::equal(seen.ranges, seen.ranges + seen.count, checked.ranges,
-                    [](const wire::RangeRecord& a, const wire::RangeRecord& b) {
-                      return a.start == b.start && a.end == b.end &&
-                             a.eof == b.eof && a.bits == b.bits;
-                    });
+  ObserveRanges(Source::kQuick, Until::kAllSeen, accounting, *shared, &quick,
+                nullptr);
+  ObserveRanges(Source::kSmaps, Until::kEnd, accounting, *shared, &seen,
+                &quick_then);
+  // Where the program needs smaps, the quick look must show all but that.
+  const RangeList& expected = shared->needs_smaps != 0 ? quick_then : seen;
+  return SameRanges(quick, expected) && quick.image_locked == seen.image_locked;
 }
 
 int ObserveShm(const SharedState& shared, Writer* writer) {

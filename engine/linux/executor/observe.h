@@ -24,10 +24,17 @@ struct RangeList {
   uint64_t image_locked;  // pages of the image that are VM_LOCKED
 };
 
-// By the quick look, which stops when it has seen as many pages as
-// `accounting` has; or by smaps, which goes to the end.
-void ObserveRanges(Source source, const Accounting& accounting,
-                   const SharedState& shared, RangeList* list);
+// Where a look stops.
+enum class Until {
+  kEnd,
+  // When it has seen as many pages as the program has by VmSize.
+  kAllSeen,
+};
+// `as_quick`, if not null, gets what the quick look would show.
+void ObserveRanges(Source source, Until until, const Accounting& accounting,
+                   const SharedState& shared, RangeList* list,
+                   RangeList* as_quick);
+bool SameRanges(const RangeList& a, const RangeList& b);
 
 // Appends the four bitmaps of `pages` pages from the model's page `start`,
 // where `list` has mappings.

@@ -24,10 +24,10 @@ constexpr uint64_t kFlagZeroPage = uint64_t{1} << 24;
 constexpr uint64_t kFlagMlocked = uint64_t{1} << 33;  // for kernel hackers
 
 uint64_t pagemap[wire::kMaxArenaPages];
-// Frames that are near each other are read at once: a read costs what a few
-// dozen frames cost.
+// Neighbouring frames are read at once, and one that nobody asked for among
+// them: a read costs what two frames cost.
 constexpr uint64_t kMaxFrames = 128;
-constexpr uint64_t kMaxGap = 16;
+constexpr uint64_t kMaxGap = 2;
 uint64_t page_flags[kMaxFrames];
 
 void SetBit(uint64_t* words, uint64_t bit) {

@@ -96,58 +96,98 @@ void Clear(RangeList* list) {
   list->pages = list->locked_pages = list->image_locked = 0;
 }
 
-// VMAs from `from` until one starts at `to` or behind, or, with `expected`,
-// that many pages have been seen.
-void Walk(Source source, Span part, const uint64_t* expected, bool locks,
-          const SharedState& shared, RangeList* list) {
+// What the quick look sees of a VMA that smaps has shown.
+VmaInfo AsQuick(const VmaInfo& vma) {
+  constexpr uint32_t kHidden = kRangeLockOnFault | kRangeGrowsdown |
+                               kRangeHugetlb | kRangeIo | kRangeSpecial |
+                               kRangeDroppable;
+  VmaInfo quick = vma;
+  quick.bits = (vma.bits & ~kHidden) | kRangeMayWrite;
+  return quick;
+}
+
+// What to walk over and when to stop.
+struct Way {
+  Source source;
+  Span part;
+  uint64_t pages;  // stop when as many have been seen
+  bool ask_locks;  // by IsLocked
+};
+
+void Walk(const Way& way, const SharedState& shared, RangeList* list,
+          RangeList* as_quick) {
   Clear(list);
-  VmaWalk walk(source, part.start);
+  if (as_quick != nullptr) Clear(as_quick);
+  VmaWalk walk(way.source, way.part.start);
   VmaInfo vma;
-  while ((expected == nullptr || list->pages != *expected) && walk.Next(&vma) &&
-         vma.span.start < part.end) {
-    if (locks && IsLocked({vma.span.start, vma.span.start + kPageSize})) {
+  while (list->pages != way.pages && walk.Next(&vma) &&
+         vma.span.start < way.part.end) {
+    if (way.ask_locks &&
+        IsLocked({vma.span.start, vma.span.start + kPageSize})) {
       vma.bits |= kRangeLocked;
     }
     AddWithoutImage(vma, shared, list);
+    if (as_quick != nullptr) AddWithoutImage(AsQuick(vma), shared, as_quick);
   }
 }
 
-void QuickRanges(const Accounting& accounting, const SharedState& shared,
-                 RangeList* list) {
-  const Layout& layout = process.layout;
+constexpr Span kEverywhere{0, kTaskSize};
+constexpr uint64_t kNoLimit = ~uint64_t{0};
+
+void QuickRanges(uint64_t pages, const Accounting& accounting,
+                 const SharedState& shared, RangeList* list) {
   Span arena = Arena(shared.program.arena_pages);
-  Span heap = layout.RealHeap();
-  uint64_t expected = accounting.total_vm - layout.total_vm;
+  Span heap = process.layout.RealHeap();
+  Span both{std::min(arena.start, heap.start), std::max(arena.end, heap.end)};
   // The lock of each VMA need not be asked for if there is none at all.
   bool locks = accounting.locked_vm != 0 || IsLocked(arena) || IsLocked(heap);
-  Span windows{std::min(arena.start, heap.start),
-               std::max(arena.end, heap.end)};
-  Walk(Source::kQuick, windows, &expected, locks, shared, list);
-  if (list->pages != expected) {
-    // Something is elsewhere, where the kernel placed it.
-    Walk(Source::kQuick, {0, kTaskSize}, nullptr, locks, shared, list);
+  if (pages != kNoLimit) {
+    Walk({Source::kQuick, both, pages, locks}, shared, list, nullptr);
+    if (list->pages == pages) return;
   }
-  // mlockall locks the image too.
-  if (list->locked_pages == accounting.locked_vm) return;
-  list->image_locked = 0;
+  // Something is elsewhere, where the kernel placed it.
+  Walk({Source::kQuick, kEverywhere, kNoLimit, locks}, shared, list, nullptr);
+}
+
+// mlockall locks the image too.
+uint64_t ImageLocked() {
+  const Layout& layout = process.layout;
+  uint64_t pages = 0;
   for (int i = 0; i < layout.image_count; ++i) {
     const Span& span = layout.image[i].span;
     if (IsLocked({span.start, span.start + kPageSize})) {
-      list->image_locked += PagesOf(span.end - span.start).n;
+      pages += PagesOf(span.end - span.start).n;
     }
   }
+  return pages;
 }
 
 }  // namespace
 
-void ObserveRanges(Source source, const Accounting& accounting,
-                   const SharedState& shared, RangeList* list) {
+void ObserveRanges(Source source, Until until, const Accounting& accounting,
+                   const SharedState& shared, RangeList* list,
+                   RangeList* as_quick) {
+  uint64_t pages = until == Until::kAllSeen
+                       ? accounting.total_vm - process.layout.total_vm
+                       : kNoLimit;
   if (source == Source::kQuick) {
-    QuickRanges(accounting, shared, list);
+    QuickRanges(pages, accounting, shared, list);
   } else {
-    Walk(Source::kSmaps, {0, kTaskSize}, nullptr, /*locks=*/false, shared,
-         list);
+    Walk({Source::kSmaps, kEverywhere, pages, false}, shared, list, as_quick);
   }
+  // A look that went to the end has seen the image's locks in smaps.
+  if (source == Source::kSmaps && until == Until::kEnd) return;
+  list->image_locked =
+      list->locked_pages == accounting.locked_vm ? 0 : ImageLocked();
+}
+
+bool SameRanges(const RangeList& a, const RangeList& b) {
+  return a.count == b.count &&
+         std::equal(a.ranges, a.ranges + a.count, b.ranges,
+                    [](const wire::RangeRecord& x, const wire::RangeRecord& y) {
+                      return x.start == y.start && x.end == y.end &&
+                             x.eof == y.eof && x.bits == y.bits;
+                    });
 }
 
 }  // namespace lockstep::executor

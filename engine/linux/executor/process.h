@@ -30,11 +30,14 @@ enum SessionFd : int {
 
 struct Process {
   Layout layout;
-  bool slots_open;              // files and secrets have their descriptors
-  bool has_kpageflags;          // kKpageflagsFd is open
-  bool has_procmap;             // PROCMAP_QUERY works (6.11)
-  bool shows_onfault;           // smaps has a name for VM_LOCKONFAULT (6.12)
-  bool files_changed;           // since BeginProgram: contents or size
+  bool slots_open;      // files and secrets have their descriptors
+  bool has_kpageflags;  // kKpageflagsFd is open
+  bool has_procmap;     // PROCMAP_QUERY works (6.11)
+  bool shows_onfault;   // smaps has a name for VM_LOCKONFAULT (6.12)
+  bool files_changed;   // since BeginProgram: contents or size
+  // Steps have run that may have changed what smaps alone shows, since it was
+  // read.
+  bool flags_changed;
   uint64_t hard_memlock_limit;  // bytes
   uint64_t own_memlock_limit;   // bytes, the soft limit to go back to
   uint64_t permitted;           // capabilities

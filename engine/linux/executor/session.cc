@@ -185,6 +185,8 @@ void AdoptProcess() {
 }
 
 void AdoptFork(int slot, SharedState*) {
+  // A new address space has fewer locks.
+  process.flags_changed = true;
   OpenWithPrivileges();
   if (int error = CatchFaults(slot); error != 0) Fatal(error);
 }
@@ -212,6 +214,7 @@ int BeginProgram(const wire::ProgramHeader& header, SharedState* shared) {
   task.cap_ipc_lock = header.cap_ipc_lock;
   task.memlock_limit = header.memlock_limit;
   process.placed_pages = 0;
+  process.flags_changed = true;
   if (int error = OpenSlots(header.file_size, shared); error != 0) return error;
   SetTransparentHugepage(header.transparent_hugepage != 0);
   if (!SetMemlockLimit(header.memlock_limit)) return EPERM;

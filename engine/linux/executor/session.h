@@ -91,9 +91,9 @@ Outcome RunCall(const Step& step, int slot, SharedState* shared);
 void ObserveSelf(int slot, wire::Look look, SharedState* shared,
                  Writer* writer);
 
-// Whether the quick look and smaps show the same now; true where the quick look
-// is not in use. Once a program, after its last step.
-bool LooksAgree(int slot, SharedState* shared);
+// Whether the quick look and smaps show the same now, but for what the quick
+// look cannot show. Once a program, after its last step.
+bool LooksAgree(SharedState* shared);
 
 // Appends ShmRecords of the slots in use and returns how many.
 int ObserveShm(const SharedState& shared, Writer* writer);

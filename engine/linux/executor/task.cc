@@ -125,8 +125,7 @@ bool RunProgram(const wire::ProgramHeader& header, const Step* steps,
       EnsureRoom(seen, &result);
       RunStep(steps[i], result);
     }
-    if (control->look == wire::Look::kPages &&
-        !LooksAgree(0, &control->shared)) {
+    if (control->look == wire::Look::kPages && !LooksAgree(&control->shared)) {
       end = wire::End::kBroken;
       result->signal = kLooksDiffer;
     }
@@ -274,7 +273,7 @@ void ServeStep(int slot) {
         ObserveSelf(slot, control->look, &control->shared, &control->writer);
         break;
       default:
-        control->outcome = LooksAgree(slot, &control->shared)
+        control->outcome = LooksAgree(&control->shared)
                                ? Outcome::Ok()
                                : Outcome::Unsupported();
     }
