@@ -274,6 +274,11 @@ absl::StatusOr<uint64_t> GuestKernel::AwaitResult() {
         since + options_.step_limit + guest_options_.patience;
     absl::StatusOr<std::string> line =
         qemu_->ReadLine(std::min(absl::Now() + guest_options_.patience, stuck));
+    if (absl::IsDeadlineExceeded(line.status())) {
+      return absl::DeadlineExceededError(
+          absl::Now() >= stuck ? "the guest hangs: it has begun no further step"
+                               : "the guest hangs: it says nothing any more");
+    }
     if (!line.ok()) return line.status();
     absl::string_view rest = *line;
     uint64_t number;
@@ -292,9 +297,6 @@ absl::StatusOr<uint64_t> GuestKernel::AwaitResult() {
       if (absl::SimpleAtoi(rest, &number) && number != steps) {
         steps = number;
         since = absl::Now();
-      } else if (absl::Now() >= stuck) {
-        return absl::DeadlineExceededError(
-            "the guest hangs: it has begun no further step");
       }
     }
   }
