@@ -397,15 +397,15 @@ TEST(AllPropertiesTest, HaveUniqueNamesAndSayWhatMustHold) {
   }
 }
 
-TEST(AllPropertiesTest, BeginWithTheInvariants) {
-  bool contracts = false;
+TEST(AllPropertiesTest, AreInvariantsThenContractsThenAgreements) {
+  PropertyKind kind = PropertyKind::kInvariant;
+  std::set<PropertyKind> kinds;
   for (const PropertyInfo& property : AllProperties()) {
-    if (property.kind == PropertyKind::kContract) contracts = true;
-    EXPECT_EQ(property.kind == PropertyKind::kContract, contracts)
-        << property.name;
+    EXPECT_GE(property.kind, kind) << property.name;
+    kind = property.kind;
+    kinds.insert(kind);
   }
-  EXPECT_TRUE(contracts);
-  EXPECT_EQ(AllProperties().front().kind, PropertyKind::kInvariant);
+  EXPECT_EQ(kinds.size(), 3u);
 }
 
 TEST(AllPropertiesTest, IncludeThoseThatSeeTheDefects) {

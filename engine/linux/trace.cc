@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -145,6 +146,7 @@ struct Known {
   std::array<uint8_t, kShmSlots> mlock_user{};
   // The image was last locked by mlockall with MCL_ONFAULT, by task.
   std::array<bool, kTaskSlots> image_onfault{};
+  uint32_t next_mm = 1;  // the number of the next new address space
 };
 
 // The image: `locked` pages of it from its start, then the others.
@@ -300,6 +302,33 @@ void FollowImageOnfault(const Step& step, const Outcome& outcome,
   }
 }
 
+// The executor tells which tasks share an address space; its numbers change as
+// tasks come and go. Ours stay with the address space.
+void NumberAddressSpaces(const Step& step, const TracedStep& before,
+                         TracedStep* now, Known* known) {
+  std::array<uint32_t, kTaskSlots> group{};
+  for (int task = 0; task < kTaskSlots; ++task) {
+    group[task] = now->tasks[task].state.mm;
+  }
+  std::array<std::optional<uint32_t>, kTaskSlots> number;  // by group
+  for (int task = 0; task < kTaskSlots; ++task) {
+    const bool fresh = step.op == Op::kExec && now->outcome.ok() &&
+                       task == step.task % kTaskSlots;
+    if (fresh || !now->tasks[task].state.exists ||
+        !before.tasks[task].state.exists) {
+      continue;
+    }
+    number[group[task]] = before.tasks[task].state.mm;
+  }
+  for (int task = 0; task < kTaskSlots; ++task) {
+    TaskState& state = now->tasks[task].state;
+    if (!state.exists) continue;
+    std::optional<uint32_t>& mm = number[group[task]];
+    if (!mm) mm = known->next_mm++;
+    state.mm = *mm;
+  }
+}
+
 // SHM_LOCK charges the caller's user, at the segment's size.
 void FollowCharges(const Step& step, const TracedStep& before, TracedStep* now,
                    Known* known) {
@@ -327,6 +356,7 @@ void ReadStep(const Step& step, wire::Look look, const TracedStep& before,
   for (int i = 0; i < result.tasks && reader->ok(); ++i) {
     ReadTask(*known, look, now, reader);
   }
+  NumberAddressSpaces(step, before, now, known);
   FollowCharges(step, before, now, known);
   now->file_size = before.file_size;
   if (step.op == Op::kFtruncate && now->outcome.ok()) {

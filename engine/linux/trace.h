@@ -70,7 +70,7 @@ absl::StatusOr<std::string> EncodeBatch(absl::Span<const Program> programs,
 //
 // Not in the buffer, but known from the program and the outcomes: the state
 // before the first step, file sizes, who is charged for SHM_LOCK, whether the
-// image is locked on fault.
+// image is locked on fault, numbers of address spaces that stay with them.
 absl::StatusOr<std::vector<Trace>> DecodeResult(
     absl::Span<const Program> programs, wire::Look look,
     absl::string_view bytes);

@@ -21,9 +21,15 @@
 
 namespace lockstep {
 
-// An environment action or a step with interleavings: what the host cannot run.
+// What the host cannot run: an environment action, a step with interleavings, a
+// call that goes on over holes and could reach the image.
 inline bool NeedsTheModel(const Step& step) {
-  return IsEnvironment(step.op) || step.during_count != 0;
+  if (IsEnvironment(step.op) || step.during_count != 0) return true;
+  const bool raw = step.addr.base == Address::Base::kRaw ||
+                   step.new_addr.base == Address::Base::kRaw;
+  return raw && (step.op == Op::kMunmap || step.op == Op::kMmap ||
+                 step.op == Op::kMremap || step.op == Op::kMadvise ||
+                 step.op == Op::kMsync || step.op == Op::kShmat);
 }
 
 inline TracedTask::Bitmaps RecordPages(const Engine& engine, int task,
