@@ -148,15 +148,11 @@ TEST_P(GuestKernelTest, RunsProgramsAndSeesEverything) {
     ASSERT_TRUE(traces.ok()) << traces.status();
     const Trace& trace = (*traces)[0];
     ASSERT_THAT(trace.steps, SizeIs(4));
-    auto before = Counters(trace.steps[0]);
-    auto locked = Counters(trace.steps[1]);
-    auto unlocked = Counters(trace.steps[3]);
-    using wire::CounterName;
-    EXPECT_EQ(before[CounterName::kNrMlock], 0);
-    EXPECT_EQ(locked[CounterName::kNrMlock], 6);
-    EXPECT_EQ(locked[CounterName::kUnevictablePgsMlocked], 6);
-    EXPECT_EQ(unlocked[CounterName::kNrMlock], 5);
-    EXPECT_EQ(unlocked[CounterName::kUnevictablePgsMunlocked], 1);
+    EXPECT_THAT(trace.steps[2].counters, IsEmpty());
+    auto counters = Counters(trace.steps[3]);
+    EXPECT_EQ(counters[wire::CounterName::kNrMlock], 5);
+    EXPECT_EQ(counters[wire::CounterName::kUnevictablePgsMlocked], 6);
+    EXPECT_EQ(counters[wire::CounterName::kUnevictablePgsMunlocked], 1);
   }
   {
     SCOPED_TRACE("reclaim takes what is not locked");
@@ -212,6 +208,12 @@ TEST_P(GuestKernelTest, RunsProgramsAndSeesEverything) {
     const Trace& trace = (*traces)[0];
     ASSERT_THAT(trace.steps, SizeIs(4)) << trace.signal;
     EXPECT_TRUE(trace.steps[2].tasks[1].state.exists);
+    const int64_t locked[] = {0, 2, 2, 2};
+    for (int i = 0; i < 4; ++i) {
+      EXPECT_EQ(Counters(trace.steps[i])[wire::CounterName::kNrMlock],
+                locked[i])
+          << i;
+    }
     // Locks are not inherited (mlock(2)).
     EXPECT_EQ(trace.steps[2].tasks[1].state.locked_vm.n, 0u);
     EXPECT_EQ(trace.steps[2].tasks[0].state.locked_vm.n, 2u);
@@ -236,17 +238,14 @@ TEST_P(GuestKernelTest, AProgramThatPanicsTheKernelCostsTheOthersNothing) {
   guest_options.more_command_line = "lockstep.panic_on=23";
   std::unique_ptr<Kernel> kernel = Make(guest_options);
   ASSERT_NE(kernel, nullptr);
-  const Program programs[] = {LockSome(16, 1), LockSome(23, 2),
-                              LockSome(16, 3)};
+  const Program programs[] = {LockSome(16, 1), LockSome(23, 2)};
   auto traces = kernel->Run(programs);
   ASSERT_TRUE(traces.ok()) << traces.status();
-  ASSERT_THAT(*traces, SizeIs(3));
+  ASSERT_THAT(*traces, SizeIs(2));
   ExpectLocksSome((*traces)[0], 1);
+  EXPECT_THAT((*traces)[0].console, IsEmpty());
   EXPECT_EQ((*traces)[1].end, wire::End::kBroken);
   EXPECT_THAT((*traces)[1].console, HasSubstr("Kernel panic - not syncing"));
-  ExpectLocksSome((*traces)[2], 3);
-  EXPECT_THAT((*traces)[0].console, IsEmpty());
-  EXPECT_THAT((*traces)[2].console, IsEmpty());
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, GuestKernelTest,
@@ -263,7 +262,7 @@ TEST(GuestTest, AGuestThatHangsIsAnOutcome) {
   }
   GuestOptions guest_options;
   guest_options.more_command_line = "lockstep.hang_on=23";
-  guest_options.patience = absl::Seconds(4);
+  guest_options.patience = absl::Seconds(10);
   auto kernel = MakeGuestKernelWith("6.12", KernelOptions(), guest_options);
   ASSERT_TRUE(kernel.ok()) << kernel.status();
   const Program programs[] = {LockSome(23, 2), LockSome(16, 3)};

@@ -38,7 +38,9 @@ enum class Look : uint32_t {
   kPages,       // and per page: mapping, protection, locks, residency
 };
 
-// Which process runs a program.
+// Which process runs a program. Counters, which cost a guest as much as all
+// other looking, come with every step of programs of several tasks and with
+// kProcessPerProgram, else with the last step only.
 enum class Mode : uint32_t {
   // A child per batch runs one program after the other and undoes each;
   // programs that change what cannot be undone get a process of their own.

@@ -79,6 +79,7 @@ struct Control {
   int32_t spawn_error;  // errno of clone; 0
 
   wire::Look look;
+  uint32_t counters_each_step;  // in a guest; 0: after the last step only
   // The window's programs: ProgramHeader and Steps each; indices in the batch
   // count up from first_program.
   uint32_t first_program, programs;

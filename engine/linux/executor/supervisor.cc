@@ -182,6 +182,7 @@ void BatchRun::DismissWorker() {
 
 void BatchRun::FillWindow() {
   control_->look = header_.look;
+  control_->counters_each_step = alone() ? 1 : 0;
   control_->writer = {control_->out, control_->out + kWindowOut};
   control_->first_program = index_;
   control_->programs = 0;

@@ -67,7 +67,7 @@ void EnsureRoom(uint32_t* seen, wire::ProgramResult** result) {
   (*result)->bytes = sizeof before;
 }
 
-void RunStep(const Step& step, wire::ProgramResult* result) {
+void RunStep(const Step& step, bool last, wire::ProgramResult* result) {
   Control* control = TheControl();
   Writer* writer = &control->writer;
   auto* record = writer->Append<wire::StepResult>();
@@ -75,7 +75,8 @@ void RunStep(const Step& step, wire::ProgramResult* result) {
   record->kind = static_cast<uint8_t>(outcome.kind);
   record->value = outcome.value;
   if (control->look != wire::Look::kNothing) {
-    if (guest_actions != nullptr) {
+    if (guest_actions != nullptr &&
+        (last || control->counters_each_step != 0)) {
       record->counters =
           static_cast<uint8_t>(guest_actions->observe_counters(writer));
     }
@@ -123,7 +124,7 @@ bool RunProgram(const wire::ProgramHeader& header, const Step* steps,
     for (uint32_t i = 0; i < header.steps; ++i) {
       control->beats.fetch_add(1);
       EnsureRoom(seen, &result);
-      RunStep(steps[i], result);
+      RunStep(steps[i], i + 1 == header.steps, result);
     }
     if (control->look == wire::Look::kPages && !LooksAgree(&control->shared)) {
       end = wire::End::kBroken;
