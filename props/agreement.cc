@@ -586,14 +586,8 @@ bool WentDown(const Trace* trace) {
 
 }  // namespace
 
-std::optional<Violation> Comparison::RunAll(const Program& program,
-                                            size_t steps, const Trace* model,
-                                            const Trace* real) {
-  steps = std::min(steps, program.steps.size());
-  for (size_t i = 0; i < steps; ++i) {
-    if (std::optional<Violation> parted = Run(program.steps[i])) return parted;
-    if (over()) return std::nullopt;
-  }
+std::optional<Violation> HowItEnded(const Program& program, size_t steps,
+                                    const Trace* model, const Trace* real) {
   if (!WentDown(model) && !WentDown(real)) return std::nullopt;
   const size_t last = program.steps.empty() ? 0 : program.steps.size() - 1;
   return Violation{std::string(kAgreeEnd), std::min(steps, last),
@@ -601,11 +595,29 @@ std::optional<Violation> Comparison::RunAll(const Program& program,
                    real != nullptr ? DescribeEnd(*real) : "the end"};
 }
 
-absl::StatusOr<std::optional<Violation>> CompareTraces(const Program& program,
-                                                       const Trace& a,
-                                                       const Trace& b) {
+std::vector<Violation> Comparison::RunAll(const Program& program, size_t steps,
+                                          const Trace* model, const Trace* real,
+                                          size_t most) {
+  std::vector<Violation> parting;
+  steps = std::min(steps, program.steps.size());
+  for (size_t i = 0; i < steps; ++i) {
+    std::optional<Violation> parted = Run(program.steps[i]);
+    if (parted) parting.push_back(*std::move(parted));
+    if (over() || parting.size() >= most) return parting;
+  }
+  if (auto ended = HowItEnded(program, steps, model, real)) {
+    parting.push_back(*std::move(ended));
+  }
+  return parting;
+}
+
+absl::StatusOr<std::vector<Violation>> CompareTraces(const Program& program,
+                                                     const Trace& a,
+                                                     const Trace& b,
+                                                     size_t most) {
+  std::vector<Violation> none;
   if (a.end == wire::End::kRefused || b.end == wire::End::kRefused) {
-    return std::nullopt;
+    return none;
   }
   TraceEngine first("a"), second("b");
   first.Load(&a);
@@ -616,7 +628,7 @@ absl::StatusOr<std::optional<Violation>> CompareTraces(const Program& program,
     return status;
   }
   return comparison.RunAll(program, std::min(a.steps.size(), b.steps.size()),
-                           &a, &b);
+                           &a, &b, most);
 }
 
 }  // namespace lockstep

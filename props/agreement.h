@@ -83,10 +83,12 @@ class Comparison {
   // Runs the step on the real engine and, if that can run it, on the model;
   // then compares. Unsupported on the model: over() from here on.
   std::optional<Violation> Run(const Step& step);
-  // The first `steps` steps, up to the first where they part; then, if the
-  // trace of one went down there (null: it did not), that.
-  std::optional<Violation> RunAll(const Program& program, size_t steps,
-                                  const Trace* model, const Trace* real);
+  // The first `steps` steps, up to `most` differences, in one step each; then,
+  // if the trace of one went down there (null: it did not), that. What comes
+  // after the first difference may be its consequence.
+  std::vector<Violation> RunAll(const Program& program, size_t steps,
+                                const Trace* model, const Trace* real,
+                                size_t most);
   // The engines have parted for good: one ran what the other cannot.
   bool over() const { return over_; }
   const Outcome& model_outcome() const;
@@ -102,12 +104,18 @@ class Comparison {
   std::unique_ptr<State> state_;
 };
 
+// agree-end after `steps` steps, if the trace of one went down there (null:
+// that engine did not).
+std::optional<Violation> HowItEnded(const Program& program, size_t steps,
+                                    const Trace* model, const Trace* real);
+
 // Where two traces of one program part, `a` in the model's place. Steps that
 // one of the engines could not run are left out of both: see
 // WithoutUnsupported.
-absl::StatusOr<std::optional<Violation>> CompareTraces(const Program& program,
-                                                       const Trace& a,
-                                                       const Trace& b);
+absl::StatusOr<std::vector<Violation>> CompareTraces(const Program& program,
+                                                     const Trace& a,
+                                                     const Trace& b,
+                                                     size_t most);
 
 // The program with a step that does nothing in the place of each that the
 // trace shows as unsupported.

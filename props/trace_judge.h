@@ -33,9 +33,18 @@ class TraceJudge {
   // The first contract that does not hold of the trace.
   absl::StatusOr<std::optional<Violation>> CheckContracts(
       const Program& program, const Trace& trace);
+  // The program's expectations for its profile, as far as a real kernel shows
+  // and decides them: not counts of VMAs, not counters, nothing of what the
+  // executor cannot see. They end where a step could not be run, or where the
+  // size of the process's image decides (mlockall against a limit).
+  std::optional<Violation> CheckTheExpectations(const Program& program,
+                                                const Trace& trace);
   // Where the trace first parts from the model; agree-end if it stops short.
   absl::StatusOr<std::optional<Violation>> CheckAgreement(
       const Program& program, const Trace& trace);
+  // agree-end alone: the program hung, was killed or lost.
+  std::optional<Violation> CheckEnd(const Program& program,
+                                    const Trace& trace) const;
   // Whichever comes first; a contract before a disagreement in the same step.
   absl::StatusOr<std::optional<Violation>> Judge(const Program& program,
                                                  const Trace& trace);

@@ -82,7 +82,7 @@ class FuzzCommand : public Command {
            "One job with the same seed and --count or --steps finds the same.";
   }
   std::vector<Option> Options() override {
-    std::vector<Option> rows = engine_.Rows(true);
+    std::vector<Option> rows = engine_.Rows(EngineRows::kProfiles);
     const std::vector<Option> own = {
         {"--for", "TIME", "how long; 60s if nothing else ends the hunt",
          [this](absl::string_view value) {

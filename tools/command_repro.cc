@@ -24,7 +24,7 @@ class OneProgramCommand : public Command {
  public:
   absl::string_view arguments() const override { return "PROGRAM"; }
   std::vector<Option> Options() override {
-    std::vector<Option> rows = engine_.Rows(false);
+    std::vector<Option> rows = engine_.Rows(EngineRows::kOneProfile);
     rows.push_back(StringOption("--out", "FILE",
                                 "where to write it, instead of standard output",
                                 &out_));
