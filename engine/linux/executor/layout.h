@@ -28,7 +28,7 @@ struct Span {
   }
 };
 
-inline constexpr int kMaxImageVmas = 64;
+inline constexpr int kMaxImageVmas = 1024;
 // What steps may make of heap.
 inline constexpr uint64_t kHeapWindow = wire::kPopulateBudgetPages
                                         << kPageShift;
