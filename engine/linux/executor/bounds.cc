@@ -65,17 +65,23 @@ bool StopsAtHole(const Step& step, const Bounds& bounds) {
   return Clear(bounds, range.span);
 }
 
-// Calls that go on behind a hole.
+// Calls that go on behind a hole. Whether the kernel refuses a range that wraps
+// hangs on the real address: a heap's is lower than the model's.
 bool PassesHoles(const Step& step, const Bounds& bounds) {
-  CallRange range = RangeOfCall(step.addr.Resolve(), step.length);
-  return range.wraps || range.empty() || Clear(bounds, range.span);
+  uint64_t address = step.addr.Resolve();
+  uint64_t real = ToReal(*bounds.layout, address);
+  if (RangeOfCall(real, step.length).wraps) return true;
+  CallRange range = RangeOfCall(address, step.length);
+  if (range.wraps) return false;
+  return range.empty() || Clear(bounds, range.span);
 }
 
 bool Munmap(const Step& step, const Bounds& bounds) {
   uint64_t address = step.addr.Resolve();
   // EINVAL before anything else.
   if (OffsetInPage(address) != 0) return true;
-  if (address > kTaskSize || step.length > kTaskSize - address) return true;
+  uint64_t real = ToReal(*bounds.layout, address);
+  if (real > kTaskSize || step.length > kTaskSize - real) return true;
   return PassesHoles(step, bounds);
 }
 
@@ -114,8 +120,9 @@ bool Mmap(const Step& step, const Bounds& bounds) {
     if (address == 0) return MayPlace(bounds, bytes);
     return Fits(bounds, address, bytes) && MayPlace(bounds, bytes);
   }
-  if (OffsetInPage(address) != 0) return true;   // EINVAL
-  if (address > kTaskSize - bytes) return true;  // ENOMEM
+  if (OffsetInPage(address) != 0) return true;  // EINVAL
+  uint64_t real = ToReal(*bounds.layout, address);
+  if (real > kTaskSize - bytes) return true;  // ENOMEM
   // EPERM without CAP_SYS_RAWIO, which no step has.
   if (address < kMmapMinAddr) return address + bytes <= kMmapMinAddr;
   return Fits(bounds, address, bytes);
@@ -152,9 +159,12 @@ bool Mremap(const Step& step, const Bounds& bounds) {
   return MayPlace(bounds, new_bytes);
 }
 
-bool Brk(const Step& step, const Bounds&) {
+// Below the heap the break stays where it is. The real heap's own addresses
+// mean something only here.
+bool Brk(const Step& step, const Bounds& bounds) {
   uint64_t address = step.addr.Resolve();
-  return address <= ModelHeap().end || address >= kTaskSize;
+  if (ModelHeapReach().Covers(address)) return address <= ModelHeap().end;
+  return address < bounds.layout->heap_base || address >= kTaskSize;
 }
 
 bool Shmget(const Step& step, const Bounds& bounds) {
