@@ -44,7 +44,8 @@ namespace {
 // kernel goes down at the first oops, and QEMU with it (-no-reboot).
 constexpr char kCommandLine[] =
     "console=ttyS0 loglevel=5 panic=-1 oops=panic nokaslr norandmaps "
-    "mitigations=off tsc=reliable no_timer_check nowatchdog "
+    "cgroup.memory=nokmem mitigations=off tsc=reliable no_timer_check "
+    "nowatchdog "
     "random.trust_cpu=on audit=0 selinux=0 apparmor=0 "
     "rcupdate.rcu_cpu_stall_suppress=1 transparent_hugepage=madvise";
 

@@ -196,6 +196,38 @@ TEST_P(GuestKernelTest, RunsProgramsAndSeesEverything) {
     EXPECT_EQ((*traces)[1].steps[0].outcome, Outcome::Unsupported());
   }
   {
+    SCOPED_TRACE("memory runs out");
+    const Program program = Parse(R"(
+      steps { mmap { addr { page: 0 } length: 40960 prot: READ prot: WRITE
+                     flags: PRIVATE flags: ANONYMOUS flags: FIXED } }
+      steps { fail_allocation { nth: 4 } }
+      steps { mlock { addr { page: 0 } length: 4096 } }
+      steps { mlock { addr { page: 0 } length: 40960 } }
+      steps { mlock { addr { page: 0 } length: 40960 } }
+      steps { fail_allocation { nth: 1 } }
+      steps { fail_allocation { nth: 0 } }
+      steps { touch { addr { page: 0 } write: true } })");
+    const Program programs[] = {program, program};
+    auto traces = kernel->Run(programs);
+    ASSERT_TRUE(traces.ok()) << traces.status();
+    for (const Trace& trace : *traces) {
+      ASSERT_THAT(trace.steps, SizeIs(8)) << trace.signal;
+      EXPECT_EQ(trace.steps[2].outcome, Outcome::Ok());
+      EXPECT_FALSE(trace.steps[2].events.allocation_failed);
+      // What could be had before the failure stays, and all of it is VM_LOCKED.
+      const TracedStep& failed = trace.steps[3];
+      EXPECT_EQ(failed.outcome, Outcome::Errno(EAGAIN));
+      EXPECT_TRUE(failed.events.allocation_failed);
+      EXPECT_EQ(failed.tasks[0].arena.present[0], 0b111u);
+      EXPECT_EQ(failed.tasks[0].state.locked_vm.n, 10u);
+      // One allocation failed, not those after it.
+      EXPECT_EQ(trace.steps[4].outcome, Outcome::Ok());
+      EXPECT_FALSE(trace.steps[4].events.allocation_failed);
+      EXPECT_EQ(PresentPages(trace.steps[4].tasks[0]), 10);
+      EXPECT_EQ(trace.steps[7].outcome, Outcome::Ok());
+    }
+  }
+  {
     SCOPED_TRACE("tasks that are processes");
     const Program program = Parse(R"(
       steps { mmap { addr { page: 0 } length: 8192 prot: READ prot: WRITE
@@ -262,7 +294,7 @@ TEST(GuestTest, AGuestThatHangsIsAnOutcome) {
   }
   GuestOptions guest_options;
   guest_options.more_command_line = "lockstep.hang_on=23";
-  guest_options.patience = absl::Seconds(10);
+  guest_options.patience = absl::Seconds(6);
   auto kernel = MakeGuestKernelWith("6.12", KernelOptions(), guest_options);
   ASSERT_TRUE(kernel.ok()) << kernel.status();
   const Program programs[] = {LockSome(23, 2), LockSome(16, 3)};

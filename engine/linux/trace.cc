@@ -348,6 +348,10 @@ void ReadStep(const Step& step, wire::Look look, const TracedStep& before,
               Known* known, TracedStep* now, Reader* reader) {
   const auto result = reader->Read<wire::StepResult>("StepResult");
   now->outcome = ReadOutcome(result, reader);
+  const uint64_t flags =
+      reader->AtMost("flags", result.flags,
+                     wire::kStepUnsupported | wire::kStepAllocationFailed);
+  now->events.allocation_failed = (flags & wire::kStepAllocationFailed) != 0;
   FollowImageOnfault(step, now->outcome, before, known);
   for (int i = 0; i < result.counters && reader->ok(); ++i) {
     ReadCounter(now, reader);
@@ -607,7 +611,7 @@ Pages TraceEngine::LockedShm(int uid) const { return now().locked_shm[uid]; }
 
 uint64_t TraceEngine::FileSize(int slot) const { return now().file_size[slot]; }
 
-StepEvents TraceEngine::Events() const { return {}; }
+StepEvents TraceEngine::Events() const { return now().events; }
 
 absl::Status TraceEngine::Counter(absl::string_view name,
                                   int64_t* value) const {

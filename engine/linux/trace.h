@@ -43,6 +43,7 @@ struct TracedStep {
   std::array<Pages, kUsers> locked_shm;          // known, from shm
   std::array<uint64_t, kFileSlots> file_size{};  // known
   std::vector<wire::CounterRecord> counters;     // empty where not exact
+  StepEvents events;                             // what the executor knows
 };
 
 struct Trace {

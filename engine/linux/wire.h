@@ -118,6 +118,8 @@ enum StepFlag : uint16_t {
   // An environment action, `during` or a call of too large a size that a
   // real kernel is not asked for; also what privileges are missing for.
   kStepUnsupported = 1,
+  // A page allocation failed in the step, as fail_allocation asked (guests).
+  kStepAllocationFailed = 2,
 };
 
 struct StepResult {
@@ -125,7 +127,7 @@ struct StepResult {
   uint8_t tasks;     // TaskRecords that follow
   uint8_t shms;      // ShmRecords that follow, before the tasks
   uint8_t counters;  // CounterRecords that follow, before the ShmRecords
-  uint32_t reserved;
+  uint32_t flags;    // bits of StepFlag
   // Outcome::value: arena and heap addresses are translated to the model's
   // (kArenaBase, kHeapBase).
   int64_t value;

@@ -301,30 +301,49 @@ namespace {
 
 // What happens to the machine or to a page of the task; only a guest's machine
 // is ours.
-Outcome Environment(const Step& step, const SharedState& shared) {
+Outcome Environment(const Step& step, SharedState* shared) {
   if (guest_actions == nullptr || step.during_count != 0) {
     return Outcome::Unsupported();
   }
   const uint64_t address = ToReal(process.layout, step.addr.Resolve());
   const bool of_page =
       (step.op == Op::kReclaim && step.value != 0) || step.op == Op::kCollapse;
-  if (of_page && !Arena(shared.program.arena_pages).Covers(address) &&
+  if (of_page && !Arena(shared->program.arena_pages).Covers(address) &&
       !process.layout.RealHeap().Covers(address)) {
     return Outcome::Skipped();
   }
-  return guest_actions->act(step, address);
+  return guest_actions->act(step, address, shared);
+}
+
+// With a page allocation that is to fail.
+Outcome RunShort(const Row& row, const Call& call) {
+  SharedState* shared = call.shared;
+  // A fault that finds no memory in its control group is tried again until
+  // there is some (pagefault_out_of_memory()).
+  if (call.step.op == Op::kTouch || guest_actions == nullptr ||
+      !guest_actions->limit_memory(shared->fail_allocation)) {
+    return Outcome::Unsupported();
+  }
+  const Outcome outcome = row.run(call);
+  shared->fail_allocation = guest_actions->lift_limit();
+  if (shared->fail_allocation == 0) {
+    shared->step_flags |= wire::kStepAllocationFailed;
+  }
+  return outcome;
 }
 
 }  // namespace
 
 Outcome RunCall(const Step& step, int slot, SharedState* shared) {
-  if (IsEnvironment(step.op)) return Environment(step, *shared);
+  shared->step_flags = 0;
+  if (IsEnvironment(step.op)) return Environment(step, shared);
   if (IsSkipped(step, shared)) return Outcome::Skipped();
   if (!MayRun(step, BoundsFor(step, *shared))) return Outcome::Unsupported();
   for (const Row& row : kRows) {
     if (row.op != step.op) continue;
     process.flags_changed |= row.changes_flags;
-    return row.run({step, slot, shared});
+    const Call call = {step, slot, shared};
+    return shared->fail_allocation == 0 ? row.run(call) : RunShort(row, call);
   }
   return Outcome::Unsupported();
 }

@@ -170,6 +170,7 @@ bool Conductor::Observe(const Outcome& outcome) {
   auto* record = writer->Append<wire::StepResult>();
   record->kind = static_cast<uint8_t>(outcome.kind);
   record->value = outcome.value;
+  record->flags = control_->shared.step_flags;
   if (look_ == wire::Look::kNothing) return Drain();
   if (guest_actions != nullptr) {
     record->counters =
@@ -195,6 +196,7 @@ bool Conductor::Observe(const Outcome& outcome) {
 }
 
 bool Conductor::RunStep(const Step& step) {
+  control_->shared.step_flags = 0;
   Outcome outcome = WithoutTask(step, control_->shared);
   if (outcome.ok() && !Call(step, &outcome)) return false;
   NameMms();

@@ -29,11 +29,18 @@ constexpr int kMadvPageout = 21;   // 5.4
 constexpr int kMadvCollapse = 25;  // 6.1
 constexpr uint64_t kHugePageBytes = 2 << 20;
 
-enum class Request : uint32_t { kBegin, kDrain, kReclaim, kCounters };
+enum class Request : uint32_t {
+  kBegin,
+  kDrain,
+  kReclaim,
+  kCounters,
+  kLimit,
+  kLift,
+};
 
 struct Message {
   Request request;
-  uint32_t nr_hugepages;  // kBegin
+  uint32_t number;  // kBegin: huge pages; kLimit: nth
 };
 
 // The lines of /proc/vmstat, in the order of wire::CounterName.
@@ -56,6 +63,8 @@ constexpr size_t kCounterCount = std::size(kCounters);
 
 struct Reply {
   int64_t error;  // 0 or an errno
+  uint32_t left;  // kLift: of nth
+  uint32_t reserved;
   int64_t counters[kCounterCount];
 };
 
@@ -65,7 +74,14 @@ struct Agent {
   int vmstat = -1, stat_refresh = -1, nr_hugepages = -1, reclaim = -1;
   int64_t pool = 0;  // huge pages in the pool
   int64_t start[kCounterCount] = {};
-  char text[32 << 10];  // of /proc/vmstat, about 6 KiB
+  // Of the programs' control group.
+  int memory_current = -1, memory_events = -1;
+  int memory_high = -1, memory_max = -1, swap_max = -1;
+  // Since kLimit.
+  uint32_t nth = 0;
+  int64_t limited_at = 0;  // memory.current, bytes
+  int64_t ooms = 0;        // memory.events, oom
+  char text[32 << 10];     // of /proc/vmstat, about 6 KiB
 };
 Agent agent;
 alignas(kPageSize) char cold_page[kPageSize];
@@ -126,19 +142,81 @@ int64_t ReadCounters(int64_t (&values)[kCounterCount]) {
   return 0;
 }
 
+// 0 or an errno.
+int64_t WriteText(int fd, const char* text, size_t bytes) {
+  if (fd < 0) return -fd;
+  const int64_t wrote = RawSyscall(SYS_pwrite64, fd, text, bytes, 0);
+  return wrote < 0 ? -wrote : 0;
+}
+
+int64_t WriteNumber(int fd, uint64_t number) {
+  char digits[24];
+  size_t at = sizeof(digits);
+  do {
+    digits[--at] = static_cast<char>('0' + number % 10);
+    number /= 10;
+  } while (number != 0);
+  return WriteText(fd, digits + at, sizeof(digits) - at);
+}
+
+int64_t WriteMax(int fd) { return WriteText(fd, "max", 3); }
+
+// What memory.current says when no CPU keeps charged pages in stock: writing a
+// memory.high that is too low drains them (memory_high_write()), reclaims what
+// it can, which without swap is nothing of a program's, and kills nobody.
+int64_t ChargedBytes() {
+  WriteNumber(agent.memory_high, 0);
+  WriteMax(agent.memory_high);
+  char text[24];
+  const int64_t got =
+      RawSyscall(SYS_pread64, agent.memory_current, text, sizeof(text) - 1, 0);
+  if (got <= 0) return 0;
+  text[got] = '\0';
+  return Number(text);
+}
+
+// How often the group was out of memory: the line "oom" of memory.events.
+int64_t Ooms() {
+  char text[256];
+  const int64_t got =
+      RawSyscall(SYS_pread64, agent.memory_events, text, sizeof(text) - 1, 0);
+  if (got <= 0) return 0;
+  text[got] = '\0';
+  const char* line = text;
+  while (*line != '\0') {
+    if (SameName(line, "oom")) return Number(line + 4);
+    while (*line != '\0' && *line != '\n') ++line;
+    if (*line == '\n') ++line;
+  }
+  return 0;
+}
+
+// 0 or an errno.
+int64_t LimitMemory(uint32_t nth) {
+  if (int64_t error = WriteNumber(agent.swap_max, 0); error != 0) return error;
+  agent.nth = nth;
+  agent.limited_at = ChargedBytes();
+  agent.ooms = Ooms();
+  return WriteNumber(agent.memory_max,
+                     agent.limited_at + (uint64_t{nth} - 1) * kPageSize);
+}
+
+// What is left of nth.
+uint32_t LiftLimit() {
+  const bool failed = Ooms() != agent.ooms;
+  WriteMax(agent.memory_max);
+  const int64_t charged = ChargedBytes() - agent.limited_at;
+  WriteMax(agent.swap_max);
+  if (failed) return 0;
+  const int64_t pages = charged > 0 ? charged >> kPageShift : 0;
+  return pages < agent.nth ? agent.nth - static_cast<uint32_t>(pages) : 1;
+}
+
 // The pool of huge pages becomes this large. 0 or an errno.
 int64_t SetPool(uint32_t pages) {
   if (agent.pool == pages) return 0;
   if (agent.nr_hugepages < 0) return -agent.nr_hugepages;
-  char digits[12];
-  size_t at = sizeof(digits);
-  uint32_t rest = pages;
-  do {
-    digits[--at] = static_cast<char>('0' + rest % 10);
-    rest /= 10;
-  } while (rest != 0);
-  RawSyscall(SYS_pwrite64, agent.nr_hugepages, digits + at, sizeof(digits) - at,
-             0);
+  WriteNumber(agent.nr_hugepages, pages);
   char text[24];
   const int64_t got =
       RawSyscall(SYS_pread64, agent.nr_hugepages, text, sizeof(text) - 1, 0);
@@ -151,7 +229,7 @@ int64_t SetPool(uint32_t pages) {
 int64_t Answer(const Message& message, Reply* reply) {
   switch (message.request) {
     case Request::kBegin: {
-      const int64_t error = SetPool(message.nr_hugepages);
+      const int64_t error = SetPool(message.number);
       // Guests without counters have everything else.
       ReadCounters(agent.start);
       return error;
@@ -173,6 +251,11 @@ int64_t Answer(const Message& message, Reply* reply) {
       }
       return error;
     }
+    case Request::kLimit:
+      return LimitMemory(message.number);
+    case Request::kLift:
+      reply->left = LiftLimit();
+      return 0;
   }
   return EINVAL;
 }
@@ -182,6 +265,11 @@ int64_t Answer(const Message& message, Reply* reply) {
   agent.stat_refresh = Open("/proc/sys/vm/stat_refresh", O_WRONLY);
   agent.nr_hugepages = Open("/proc/sys/vm/nr_hugepages", O_RDWR);
   agent.reclaim = Open("/cgroup/memory.reclaim", O_WRONLY);
+  agent.memory_current = Open("/cgroup/programs/memory.current", O_RDONLY);
+  agent.memory_events = Open("/cgroup/programs/memory.events", O_RDONLY);
+  agent.memory_high = Open("/cgroup/programs/memory.high", O_WRONLY);
+  agent.memory_max = Open("/cgroup/programs/memory.max", O_WRONLY);
+  agent.swap_max = Open("/cgroup/programs/memory.swap.max", O_WRONLY);
   while (true) {
     Message message;
     const int64_t got = RawSyscall(SYS_read, fd, &message, sizeof(message));
@@ -214,7 +302,7 @@ Reply Ask(const Message& message) {
 
 Outcome DoneIf(bool done) { return done ? Outcome::Ok() : Outcome::Skipped(); }
 
-Outcome Act(const Step& step, uint64_t address) {
+Outcome Act(const Step& step, uint64_t address, SharedState* shared) {
   switch (step.op) {
     case Op::kDrain:
       return DoneIf(Ask({Request::kDrain, 0}).error == 0);
@@ -231,10 +319,19 @@ Outcome Act(const Step& step, uint64_t address) {
     case Op::kCollapse:
       return DoneIf(RawSyscall(SYS_madvise, address & ~(kHugePageBytes - 1),
                                kHugePageBytes, kMadvCollapse) == 0);
+    case Op::kFailAllocation:
+      shared->fail_allocation = step.value;
+      return Outcome::Ok();
     default:
       return Outcome::Unsupported();
   }
 }
+
+bool LimitForCall(uint32_t nth) {
+  return Ask({Request::kLimit, nth}).error == 0;
+}
+
+uint32_t LiftAfterCall() { return Ask({Request::kLift, 0}).left; }
 
 int BeginInGuest(const wire::ProgramHeader& header) {
   return static_cast<int>(Ask({Request::kBegin, header.nr_hugepages}).error);
@@ -251,7 +348,8 @@ int ObserveCounters(Writer* writer) {
   return static_cast<int>(kCounterCount);
 }
 
-constexpr GuestActions kGuestActions = {Act, BeginInGuest, ObserveCounters};
+constexpr GuestActions kGuestActions = {Act, LimitForCall, LiftAfterCall,
+                                        BeginInGuest, ObserveCounters};
 
 }  // namespace
 

@@ -207,6 +207,7 @@ int BeginProgram(const wire::ProgramHeader& header, SharedState* shared) {
   if (header.memlock_limit > process.hard_memlock_limit) return EINVAL;
   shared->program = header;
   shared->needs_smaps = 0;
+  shared->fail_allocation = 0;
   shared->own_uid = process.own_uid;
   for (SharedState::TaskSlot& task : shared->tasks) task = {};
   SharedState::TaskSlot& task = shared->tasks[0];

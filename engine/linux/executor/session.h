@@ -71,6 +71,9 @@ struct SharedState {
   // The program did something that the quick look cannot show (lock on fault,
   // GROWSDOWN, DROPPABLE, read-only segments): smaps from now on.
   uint8_t needs_smaps;
+  // In a guest: the n-th page allocation from now on fails; 0: none does.
+  uint32_t fail_allocation;
+  uint32_t step_flags;  // bits of wire::StepFlag, of the last RunCall
   uint32_t own_uid;  // the user of slot 0
 };
 

@@ -74,6 +74,7 @@ void RunStep(const Step& step, bool last, wire::ProgramResult* result) {
   const Outcome outcome = RunCall(step, 0, &control->shared);
   record->kind = static_cast<uint8_t>(outcome.kind);
   record->value = outcome.value;
+  record->flags = control->shared.step_flags;
   if (control->look != wire::Look::kNothing) {
     if (guest_actions != nullptr &&
         (last || control->counters_each_step != 0)) {
