@@ -3,15 +3,14 @@
 
 // Programs per second on the kernel underneath: random 16-step programs for the
 // default machine, with nothing, the accounting and every page looked at after
-// each step, in both modes. And, with --same=N, whether N programs give the
-// same bytes four times over.
+// each step, in both modes. The kernel's share is what getrusage says: ticks,
+// and a process that ends before its first tick is all user time. And, with
+// --same=N, whether N programs give the same bytes four times over.
 //
 //   host_benchmark [--programs=N] [--same=N] [--seed=N]
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,18 +22,14 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "engine/linux/executor_process.h"
+#include "bench/host_results.h"
 #include "engine/linux/kernel.h"
 #include "engine/linux/trace.h"
 #include "engine/linux/wire.h"
 #include "engine/program.h"
-#include "props/random.h"
-#include "props/vocabulary.h"
 
 namespace lockstep {
 namespace {
-
-constexpr size_t kBatch = 256;
 
 struct Options {
   uint64_t programs = 4096;
@@ -59,18 +54,6 @@ constexpr ModeRow kModes[] = {
     {wire::Mode::kChildPerBatch, "child per batch"},
     {wire::Mode::kProcessPerProgram, "process per program"},
 };
-
-std::vector<Program> MakePrograms(uint64_t count, uint64_t seed) {
-  VocabularyOptions options;
-  options.vary_config = false;
-  Vocabulary vocabulary(options);
-  std::vector<Program> programs(count);
-  for (size_t i = 0; i < programs.size(); ++i) {
-    Random random(seed, i);
-    vocabulary.Generate(random, &programs[i]);
-  }
-  return programs;
-}
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "%s\n", status.ToString().c_str());
@@ -114,35 +97,12 @@ absl::Status Measure(const std::vector<Program>& programs, const LookRow& look,
   return absl::OkStatus();
 }
 
-// The results of all programs, without the times.
-absl::StatusOr<std::string> Bytes(const std::vector<Program>& programs,
-                                  wire::Look look, wire::Mode mode) {
-  absl::StatusOr<std::string> path = FindExecutor();
-  if (!path.ok()) return path.status();
-  auto executor = ExecutorProcess::Start(*path);
-  if (!executor.ok()) return executor.status();
-  std::string all;
-  absl::Span<const Program> rest = programs;
-  while (!rest.empty()) {
-    const auto some = rest.first(std::min(kBatch, rest.size()));
-    absl::StatusOr<std::string> batch = EncodeBatch(some, look, mode, 2000);
-    if (!batch.ok()) return batch.status();
-    absl::StatusOr<absl::string_view> result = (*executor)->Run(*batch);
-    if (!result.ok()) return result.status();
-    wire::ResultHeader header;
-    std::memcpy(&header, result->data(), sizeof header);
-    all.append(result->data() + sizeof header, result->size() - sizeof header);
-    rest.remove_prefix(header.programs);
-  }
-  return all;
-}
-
 absl::Status CheckSame(const std::vector<Program>& programs,
                        const ModeRow& mode) {
   std::string first;
   for (int run = 0; run < 4; ++run) {
     absl::StatusOr<std::string> bytes =
-        Bytes(programs, wire::Look::kPages, mode.mode);
+        ResultBytes(programs, wire::Look::kPages, mode.mode);
     if (!bytes.ok()) return bytes.status();
     if (run == 0) first = *bytes;
     if (*bytes != first) {
@@ -177,7 +137,7 @@ int Main(int argc, char** argv) {
   }
   if (options.same > 0) {
     const std::vector<Program> programs =
-        MakePrograms(options.same, options.seed);
+        RandomPrograms(options.same, options.seed);
     for (const ModeRow& mode : kModes) {
       if (absl::Status status = CheckSame(programs, mode); !status.ok()) {
         return Fail(status);
@@ -186,7 +146,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   const std::vector<Program> programs =
-      MakePrograms(options.programs, options.seed);
+      RandomPrograms(options.programs, options.seed);
   std::printf("%-20s %-11s %9s %9s %9s %9s\n", "mode", "look", "wall/s",
               "cpu/s", "kernel", "completed");
   for (const ModeRow& mode : kModes) {
