@@ -3,7 +3,10 @@
 
 #include "engine/linux/executor/vmas.h"
 
+#include <emmintrin.h>
+
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 
 #include "engine/linux/executor/process.h"
@@ -84,40 +87,63 @@ void SetKind(const char* name, VmaInfo* vma) {
   vma->slot = static_cast<uint8_t>((*name - '0') % kFileSlots);
 }
 
+// The first newline from `text` on, or `end`. Reads up to 15 bytes behind it.
+char* FindNewline(char* text, char* end) {
+  const __m128i newline = _mm_set1_epi8('\n');
+  for (; text < end; text += 16) {
+    __m128i chars = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text));
+    int found = _mm_movemask_epi8(_mm_cmpeq_epi8(chars, newline));
+    if (found != 0) {
+      char* at = text + __builtin_ctz(static_cast<unsigned>(found));
+      return at < end ? at : end;
+    }
+  }
+  return end;
+}
+constexpr size_t kBehind = 16;
+
 // Lines of a /proc file that is read from its start. Static: the walks of one
 // process never overlap, and a stack must not grow.
 struct LineReader {
   int fd;
   uint64_t offset;  // of the next read
-  uint32_t next, end;
-  char buffer[8192];
-  char line[512];  // of the last Next, cut off there
+  char* next;
+  char* end;
+  char buffer[8192 + kBehind];
 
   void Start(int new_fd) {
     fd = new_fd;
-    offset = next = end = 0;
+    offset = 0;
+    next = end = buffer;
   }
-  bool Next();
+  // The next line, without its newline; null at the end of the file. Good until
+  // the next call.
+  const char* Next();
 };
 LineReader reader;
 
-bool LineReader::Next() {
-  uint32_t length = 0;
-  while (true) {
-    if (next == end) {
-      int64_t got = Pread(fd, buffer, sizeof(buffer), offset);
-      if (got < 0) Fatal(static_cast<int>(-got));
-      if (got == 0) return false;
-      offset += static_cast<uint64_t>(got);
-      next = 0;
-      end = static_cast<uint32_t>(got);
-    }
-    char c = buffer[next++];
-    if (c == '\n') break;
-    if (length + 1 < sizeof(line)) line[length++] = c;
+const char* LineReader::Next() {
+  char* newline = FindNewline(next, end);
+  while (newline == end) {
+    // What there is of the line comes to the front, and more is read.
+    char* to = buffer;
+    for (const char* from = next; from < end;) *to++ = *from++;
+    next = buffer;
+    end = to;
+    size_t room = sizeof(buffer) - kBehind - static_cast<size_t>(end - next);
+    if (room == 0) Fatal(EBADMSG);
+    int64_t got = Pread(fd, end, room, offset);
+    if (got < 0) Fatal(static_cast<int>(-got));
+    if (got == 0) return nullptr;
+    offset += static_cast<uint64_t>(got);
+    char* more = end;
+    end += got;
+    newline = FindNewline(more, end);
   }
-  line[length] = '\0';
-  return true;
+  const char* line = next;
+  *newline = '\0';
+  next = newline + 1;
+  return line;
 }
 
 uint64_t ParseHex(const char** text) {
@@ -249,14 +275,16 @@ bool VmaWalk::Query(VmaInfo* vma) {
 }
 
 bool VmaWalk::ReadEntry(VmaInfo* vma) {
-  if (!reader.Next()) return false;
-  if (!ParseMapsLine(reader.line, vma)) Fatal(EBADMSG);
+  const char* line = reader.Next();
+  if (line == nullptr) return false;
+  if (!ParseMapsLine(line, vma)) Fatal(EBADMSG);
   if (source_ == Source::kQuick) return true;
   constexpr char kVmFlags[] = "VmFlags: ";
   do {
-    if (!reader.Next()) Fatal(EBADMSG);
-  } while (!StartsWith(reader.line, kVmFlags));
-  ParseVmFlags(reader.line + sizeof(kVmFlags) - 1, vma);
+    line = reader.Next();
+    if (line == nullptr) Fatal(EBADMSG);
+  } while (line[0] != 'V' || !StartsWith(line, kVmFlags));
+  ParseVmFlags(line + sizeof(kVmFlags) - 1, vma);
   return true;
 }
 
@@ -266,24 +294,22 @@ bool ProbeProcmapQuery() {
 }
 
 Accounting ReadAccounting() {
-  static char text[2048];
-  int64_t got = Pread(kStatusFd, text, sizeof(text) - 1, 0);
+  static char text[2048 + kBehind];
+  int64_t got = Pread(kStatusFd, text, sizeof(text) - kBehind, 0);
   if (got <= 0) Fatal(got == 0 ? ESRCH : static_cast<int>(-got));
-  text[got] = '\0';
+  char* end = text + got;
   // "VmSize:" comes first, "VmLck:" next; each with kB after blanks.
-  uint64_t values[2] = {};  // kB, then pages
+  uint64_t values[2] = {};
   constexpr const char* kNames[] = {"VmSize:", "VmLck:"};
   int found = 0;
-  for (const char* line = text; *line != '\0' && found < 2; ++line) {
-    if (line[0] == 'V' && StartsWith(line, kNames[found])) {
-      while (*line < '0' || *line > '9') ++line;
-      values[found++] = ParseDecimal(&line) * 1024 >> kPageShift;
-    }
-    while (*line != '\n' && *line != '\0') ++line;
-    if (*line == '\0') break;
+  for (char* line = text; line < end; line = FindNewline(line, end) + 1) {
+    if (line[0] != 'V' || !StartsWith(line, kNames[found])) continue;
+    const char* number = line;
+    while (*number < '0' || *number > '9') ++number;
+    values[found++] = ParseDecimal(&number) * 1024 >> kPageShift;
+    if (found == 2) return {values[1], values[0]};
   }
-  if (found != 2) Fatal(EBADMSG);
-  return {values[1], values[0]};
+  Fatal(EBADMSG);
 }
 
 bool IsLocked(Span span) {
