@@ -9,6 +9,7 @@
 //
 //   host_benchmark [--programs=N] [--same=N] [--seed=N]
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -35,6 +36,9 @@ struct Options {
   uint64_t programs = 4096;
   uint64_t same = 0;
   uint64_t seed = 1;
+  // 1: only programs of a single task that ends as the program does.
+  uint64_t alone = 0;
+  uint64_t look = 3, mode = 2;  // rows of the tables below; others: all
 };
 
 struct LookRow {
@@ -54,6 +58,15 @@ constexpr ModeRow kModes[] = {
     {wire::Mode::kChildPerBatch, "child per batch"},
     {wire::Mode::kProcessPerProgram, "process per program"},
 };
+
+// fork, exec and exit make processes besides the one that runs programs.
+bool IsAlone(const Program& program) {
+  return std::none_of(program.steps.begin(), program.steps.end(),
+                      [](const Step& step) {
+                        return step.op == Op::kFork || step.op == Op::kExec ||
+                               step.op == Op::kExit || step.op == Op::kSetuid;
+                      });
+}
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "%s\n", status.ToString().c_str());
@@ -128,7 +141,10 @@ int Main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     if (!ParseFlag(argv[i], "programs", &options.programs) &&
         !ParseFlag(argv[i], "same", &options.same) &&
-        !ParseFlag(argv[i], "seed", &options.seed)) {
+        !ParseFlag(argv[i], "seed", &options.seed) &&
+        !ParseFlag(argv[i], "alone", &options.alone) &&
+        !ParseFlag(argv[i], "look", &options.look) &&
+        !ParseFlag(argv[i], "mode", &options.mode)) {
       std::fprintf(
           stderr, "expected --programs=N, --same=N or --seed=N, found \"%s\"\n",
           argv[i]);
@@ -145,12 +161,19 @@ int Main(int argc, char** argv) {
     }
     return 0;
   }
-  const std::vector<Program> programs =
+  std::vector<Program> programs =
       RandomPrograms(options.programs, options.seed);
+  const auto several =
+      std::stable_partition(programs.begin(), programs.end(), IsAlone);
+  std::printf("%td of %zu programs are of a single task\n",
+              several - programs.begin(), programs.size());
+  if (options.alone != 0) programs.erase(several, programs.end());
   std::printf("%-20s %-11s %9s %9s %9s %9s\n", "mode", "look", "wall/s",
               "cpu/s", "kernel", "completed");
   for (const ModeRow& mode : kModes) {
     for (const LookRow& look : kLooks) {
+      if (options.mode < 2 && &mode != &kModes[options.mode]) continue;
+      if (options.look < 3 && &look != &kLooks[options.look]) continue;
       if (absl::Status status = Measure(programs, look, mode); !status.ok()) {
         return Fail(status);
       }

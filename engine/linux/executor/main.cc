@@ -8,6 +8,8 @@
 // and below it, where it may, the first of a PID and an IPC namespace. Killing
 // either ends all of them, and the kernel takes the segments with it.
 
+#include "engine/linux/executor/main.h"
+
 #include <linux/capability.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
@@ -200,7 +202,9 @@ int64_t RunGo(const host_protocol::Go& go, Buffer* batch, Buffer* result) {
   __builtin_unreachable();
 }
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+void Main(int argc, char** argv) {
   if (argc >= 1 && IsGuestInit(argv[0])) {
     if (IsRandomized()) StartAgain(kGuestPath, kGuestPath, kPlacedArgument);
     RunGuest();
@@ -215,7 +219,4 @@ int Main(int argc, char** argv) {
   Usage();
 }
 
-}  // namespace
 }  // namespace lockstep::executor
-
-int main(int argc, char** argv) { return lockstep::executor::Main(argc, argv); }

@@ -23,6 +23,9 @@
 #include "engine/linux/executor/raw_syscall.h"
 #include "engine/linux/executor/task.h"
 
+// touch.cc
+extern "C" void lockstep_sigreturn();
+
 namespace lockstep::executor {
 namespace {
 
@@ -44,6 +47,19 @@ uint64_t Nanoseconds(const timeval& time) {
 }
 
 void OnChildsDeath(int) { TheControl()->event.fetch_add(1); }
+
+// Not SA_RESTART: a wait for an event ends.
+void CatchChildsDeath() {
+  constexpr uint64_t kSaRestorer = 0x04000000;
+  // As rt_sigaction takes it.
+  const struct {
+    void (*handler)(int);
+    uint64_t flags;
+    void (*restorer)();
+    uint64_t mask;
+  } action = {OnChildsDeath, kSaRestorer, lockstep_sigreturn, 0};
+  RawSyscall(SYS_rt_sigaction, SIGCHLD, &action, nullptr, sizeof action.mask);
+}
 
 int MapControl() {
   int64_t fd = RawSyscall(SYS_memfd_create, "lockstep control", 0);
@@ -69,9 +85,7 @@ int MapControl() {
 int Processes::Start() {
   if (!mapped_) {
     if (int error = MapControl(); error != 0) return error;
-    struct sigaction action = {};
-    action.sa_handler = OnChildsDeath;
-    sigaction(SIGCHLD, &action, nullptr);
+    CatchChildsDeath();
     mapped_ = true;
     TheControl()->in_guest = guest_actions != nullptr ? 1 : 0;
     ForgetProgram();
@@ -124,6 +138,7 @@ Waited Processes::Await(pid_t leaver) {
   const timespec tick = {0, static_cast<long>(period)};
   uint32_t beats = control->beats.load();
   uint64_t last_beat = Now();
+  uint64_t last_look = last_beat;
   left_ = false;
   while (true) {
     const uint32_t event = control->event.load();
@@ -134,15 +149,19 @@ Waited Processes::Await(pid_t leaver) {
     Reap(leaver);
     if (died_) return Waited::kDeath;
     if (left_) return Waited::kAnswer;
-    if (interrupted_ != nullptr && interrupted_()) {
-      KillAll();
-      RemoveSegments();
-      RawSyscall(SYS_exit_group, 1);
+    const uint64_t now = Now();
+    if (interrupted_ != nullptr && now - last_look >= kInterruptPeriod) {
+      last_look = now;
+      if (interrupted_()) {
+        KillAll();
+        RemoveSegments();
+        RawSyscall(SYS_exit_group, 1);
+      }
     }
-    if (const uint32_t now = control->beats.load(); now != beats) {
-      beats = now;
-      last_beat = Now();
-    } else if (Now() - last_beat >= limit) {
+    if (const uint32_t beat = control->beats.load(); beat != beats) {
+      beats = beat;
+      last_beat = now;
+    } else if (now - last_beat >= limit) {
       return Waited::kTimeout;
     }
     FutexWait(&control->event, event, &tick);

@@ -48,7 +48,6 @@ constexpr uint64_t kInt = 0xffffffff;
 constexpr uint64_t kNotInImage = ~uint64_t{0xffffff};
 
 constexpr uint64_t kProcmapQuery = 0xc0686611;  // PROCMAP_QUERY, 6.11
-constexpr uint64_t kArchCetStatus = 0x3001;     // glibc asks at start
 constexpr int kMadvHwpoison = 100;
 constexpr int kMadvSoftOffline = 101;
 constexpr uint64_t kFork = CLONE_PARENT | SIGCHLD;
@@ -126,15 +125,6 @@ constexpr Rule kRules[] = {
     {SYS_prctl, kAllow, 0, kInt, PR_SET_KEEPCAPS},
     {SYS_prctl, kAllow, 0, kInt, PR_SET_THP_DISABLE},
     {SYS_prctl, kAllow, 0, kInt, PR_CAP_AMBIENT},
-    // The start of a static program after exec.
-    {SYS_arch_prctl, kAllow, 0, kInt, 0x1002},  // ARCH_SET_FS
-    {SYS_arch_prctl, kAllow, 0, kInt, kArchCetStatus},
-    {SYS_set_tid_address},
-    {SYS_set_robust_list},
-    {SYS_rseq},
-    {SYS_getrandom},
-    {SYS_readlink, kAllow, 0, kNotInImage, 0},
-    {SYS_readlinkat, kAllow, 1, kNotInImage, 0},
 };
 
 // seccomp_data's argument: lower half first.
@@ -194,7 +184,7 @@ class Filter {
     Append(BPF_JMP | BPF_JEQ | BPF_K, value);
   }
 
-  sock_filter code_[kMaxFilter];
+  sock_filter code_[kMaxFilter] = {};
   size_t size_ = 0;
 };
 static_assert(sizeof(kRules) / sizeof(kRules[0]) * 9 + 8 < kMaxFilter);
@@ -251,7 +241,7 @@ void DropCapabilities() {
 }
 
 // In static storage: too large for the stack that every child inherits.
-Filter filter;
+constinit Filter filter;
 
 }  // namespace
 

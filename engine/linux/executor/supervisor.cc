@@ -20,7 +20,7 @@
 namespace lockstep::executor {
 namespace {
 
-Processes processes;
+constinit Processes processes;
 
 // A program in the batch.
 struct ProgramView {
