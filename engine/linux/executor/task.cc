@@ -160,7 +160,7 @@ void RunWindow(uint32_t* seen) {
   Control* control = TheControl();
   uint32_t seen = control->go[kWorkerSlot].load();
   BecomeSlot(kWorkerSlot);
-  AdoptProcess();
+  AdoptFork(0, &control->shared);
   control->Reply(Answer::kDone);
   while (true) {
     control->AwaitGo(&control->go[kWorkerSlot], &seen);
@@ -291,7 +291,7 @@ void ServeStep(int slot) {
   Control* control = TheControl();
   const uint32_t seen = control->go[0].load();
   BecomeSlot(0);
-  AdoptProcess();
+  AdoptFork(0, &control->shared);
   const auto* header =
       reinterpret_cast<const wire::ProgramHeader*>(control->in);
   control->begin_error = Begin(*header);
@@ -323,6 +323,8 @@ void RunSpawner() {
   uint32_t seen = control->spawn_go.load();
   DieWithSupervisor();
   control->spawn_error = Confine();
+  // What is true of this process is true of all that it makes.
+  AdoptProcess();
   control->Reply(Answer::kDone);
   while (true) {
     control->AwaitGo(&control->spawn_go, &seen);
