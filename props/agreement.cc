@@ -298,6 +298,7 @@ bool PresentAgrees(const AgreementContext& context, Mismatch* mismatch) {
     // page cache has beside the page that was touched.
     if (model.present && (bits & kRangeLocked) == 0) return true;
     if (real.present && (bits & (kRangeFile | kRangeShared)) != 0) return true;
+    if (context.reclaimed && (bits & kRangeLocked) == 0) return true;
     return Part(
         mismatch,
         OfPage(context, slot, i, model.present ? "present" : "not present"),
@@ -455,6 +456,7 @@ struct Comparison::State {
   Config config;
   Side model, real;
   bool forked = false;
+  bool reclaimed = false;
   Mismatch mismatch;
 };
 
@@ -479,6 +481,12 @@ void ObserveSide(const Config& config, const Engine& engine, uint32_t changed,
   }
 }
 
+bool AsksForReclaim(const Step& step) {
+  constexpr uint32_t kMadvPageout = 21;
+  return step.op == Op::kReclaim ||
+         (step.op == Op::kMadvise && step.flags == kMadvPageout);
+}
+
 constexpr uint32_t kEveryTask = (uint32_t{1} << kTaskSlots) - 1;
 
 }  // namespace
@@ -487,6 +495,7 @@ absl::Status Comparison::Start(const Config& config) {
   State& state = *state_;
   state.config = config;
   state.forked = false;
+  state.reclaimed = false;
   over_ = false;
   steps_ = 0;
   if (absl::Status status = model_->Reset(config); !status.ok()) return status;
@@ -514,10 +523,16 @@ std::optional<Violation> Comparison::Run(const Step& step) {
   if (step.op == Op::kFork && step.value == 0 && state.model.outcome.ok()) {
     state.forked = true;
   }
+  if (AsksForReclaim(step)) state.reclaimed = true;
+  if (step.op == Op::kFailAllocation && step.value != 0) {
+    over_ = true;
+    return std::nullopt;
+  }
   const AgreementContext context{.config = state.config,
                                  .step = step,
                                  .sees = sees_,
                                  .forked = state.forked,
+                                 .reclaimed = state.reclaimed,
                                  .model = state.model,
                                  .real = state.real,
                                  .model_engine = *model_,

@@ -46,6 +46,8 @@ struct AgreementContext {
   // The program had a second address space at some time: pages may have been
   // shared by copy on write.
   bool forked;
+  // Reclaim was asked for at some time: what it leaves is its own affair.
+  bool reclaimed;
   const Side& model;
   const Side& real;
   const Engine& model_engine;
@@ -89,7 +91,8 @@ class Comparison {
   std::vector<Violation> RunAll(const Program& program, size_t steps,
                                 const Trace* model, const Trace* real,
                                 size_t most);
-  // The engines have parted for good: one ran what the other cannot.
+  // Nothing more can be compared: one ran what the other cannot, or a page
+  // allocation fails, which is another one on another kernel.
   bool over() const { return over_; }
   const Outcome& model_outcome() const;
   const Outcome& real_outcome() const;

@@ -301,5 +301,39 @@ TEST(VocabularyTest, NextStepContinuesAProgramOfAnyLength) {
   EXPECT_EQ(vocabulary.NextStep(here, config, steps), next);
 }
 
+TEST(VocabularyTest, ProgramsForRealKernelsAskForNothingElse) {
+  VocabularyOptions options;
+  options.real_kernel = true;
+  Vocabulary vocabulary(options);
+  std::set<Op> ops;
+  bool capability = false, none = false;
+  for (uint64_t i = 0; i < 3000; ++i) {
+    Random random(3, i);
+    Program program;
+    vocabulary.Generate(random, &program);
+    const Config& config = program.config;
+    EXPECT_EQ(config.arena_pages, 64u);
+    EXPECT_LE(config.memlock_limit, VocabularyOptions::kMostRealLimit);
+    EXPECT_EQ(config.transparent_hugepage, TransparentHugepage::kNever);
+    EXPECT_EQ(config.nr_hugepages, 0u);
+    EXPECT_EQ(config.image_pages, 0u);
+    (config.cap_ipc_lock ? capability : none) = true;
+    for (const Step& step : program.steps) {
+      ops.insert(step.op);
+      EXPECT_FALSE(IsEnvironment(step.op)) << InfoOf(step.op).name;
+      EXPECT_EQ(step.during_count, 0);
+      if (step.op == Op::kMmap) EXPECT_EQ(step.flags & uapi::kMapHugetlb, 0u);
+      if (step.op == Op::kSetrlimit) {
+        EXPECT_LE(step.length, VocabularyOptions::kMostRealLimit);
+      }
+    }
+  }
+  EXPECT_TRUE(capability && none);
+  for (const OpInfo& info : AllOps()) {
+    if (info.op == Op::kNone || IsEnvironment(info.op)) continue;
+    EXPECT_EQ(ops.count(info.op), 1u) << info.name;
+  }
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -56,22 +56,11 @@ inline TracedStep RecordStep(const Engine& engine, const Config& config,
                              const Outcome& outcome) {
   TracedStep step;
   step.outcome = outcome;
-  uint32_t lowest[kTaskSlots];
   for (int task = 0; task < kTaskSlots; ++task) {
     TracedTask& traced = step.tasks[task];
     engine.Observe(task, &traced.state);
     if (!traced.state.exists) continue;
     traced.state.map_count = 0;  // a real kernel's is not looked at
-    // The executor's number of an address space is that of its lowest task.
-    lowest[task] = static_cast<uint32_t>(task);
-    for (int other = task - 1; other >= 0; --other) {
-      TaskState state;
-      engine.Observe(other, &state);
-      TaskState self;
-      engine.Observe(task, &self);
-      if (state.exists && state.mm == self.mm) lowest[task] = lowest[other];
-    }
-    traced.state.mm = lowest[task];
     traced.arena = RecordPages(engine, task, kArenaBase, config.arena_pages);
     traced.heap = RecordPages(engine, task, kHeapBase, wire::kHeapPages);
   }
@@ -170,12 +159,23 @@ class ResultBytes {
     }
     for (int slot = 0; slot < kTaskSlots; ++slot) {
       if (step.tasks[slot].state.exists) {
-        AppendTask(trace, slot, step.tasks[slot]);
+        AppendTask(trace, step, slot);
       }
     }
   }
 
-  void AppendTask(const Trace& trace, int slot, const TracedTask& task) {
+  // The executor's number of an address space: its lowest task.
+  static uint8_t LowestTask(const TracedStep& step, int slot) {
+    uint8_t lowest = 0;
+    while (!step.tasks[lowest].state.exists ||
+           step.tasks[lowest].state.mm != step.tasks[slot].state.mm) {
+      ++lowest;
+    }
+    return lowest;
+  }
+
+  void AppendTask(const Trace& trace, const TracedStep& step, int slot) {
+    const TracedTask& task = step.tasks[slot];
     const TaskState& state = task.state;
     const Vpn image = PageOf(kImageBase);
     const Vpn image_end = image + trace.image_lockable;
@@ -183,7 +183,7 @@ class ResultBytes {
     record.task = static_cast<uint8_t>(slot);
     record.cap_ipc_lock = state.cap_ipc_lock;
     record.uid = state.uid;
-    record.mm = static_cast<uint8_t>(state.mm);
+    record.mm = LowestTask(step, slot);
     record.future_locked = state.future_locked;
     record.future_onfault = state.future_onfault;
     record.heap_pages = wire::kHeapPages;
