@@ -22,9 +22,11 @@ asm(".globl _start\n"
 
 extern "C" {
 
-// Constructors of static objects, from the linker.
+// Constructors of static objects, by the linker's names.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern void (*__init_array_start[])();
 extern void (*__init_array_end[])();
+// NOLINTEND(bugprone-reserved-identifier)
 
 [[noreturn, gnu::used]] void lockstep_start(uint64_t* stack) {
   for (auto* constructor = __init_array_start; constructor != __init_array_end;
