@@ -190,6 +190,12 @@ int64_t OpenDrive(GuestDrive drive, int flags, Line* path) {
   return -ENODEV;
 }
 
+// Processes that are forked later do not have it: what they map is what they
+// measure.
+void KeepFromChildren(void* buffer, uint64_t bytes) {
+  RawSyscall(SYS_madvise, buffer, bytes, MADV_DONTFORK);
+}
+
 void* MapBuffer(uint64_t bytes) {
   const int64_t address =
       RawSyscall(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE,
@@ -227,7 +233,10 @@ void StartHeartbeat() {
   heart = static_cast<Heart*>(MapBuffer(kPageSize));
   const int64_t pid = RawSyscall(SYS_fork);
   if (pid < 0) Fail("fork", pid);
-  if (pid > 0) return;
+  if (pid > 0) {
+    KeepFromChildren(heart, kPageSize);
+    return;
+  }
   while (true) {
     const uint32_t batches = heart->batches;
     if (heart->busy == 0) {
@@ -324,6 +333,8 @@ void RunGuest() {
 
   auto* const batch = static_cast<char*>(MapBuffer(kGuestBatchBytes));
   auto* const result = static_cast<char*>(MapBuffer(kGuestResultBytes));
+  KeepFromChildren(batch, kGuestBatchBytes);
+  KeepFromChildren(result, kGuestResultBytes);
   const uint64_t panic_on = CommandLineNumber("lockstep.panic_on=");
   const uint64_t hang_on = CommandLineNumber("lockstep.hang_on=");
   // What programs allocate is charged to a control group of theirs; agent and

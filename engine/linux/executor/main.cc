@@ -119,6 +119,9 @@ struct Buffer {
     if (IsError(address)) return static_cast<int>(-address);
     data = reinterpret_cast<char*>(address);
     capacity = bytes;
+    // All of it, and not only what a batch uses: a spawner that is started
+    // later maps no more than the first.
+    RawSyscall(SYS_madvise, data, capacity, MADV_DONTFORK);
     return 0;
   }
 };

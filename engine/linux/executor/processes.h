@@ -36,6 +36,9 @@ class Processes {
   // The errno with which the kernel refused the seccomp filter; 0.
   int sandbox_error() const { return sandbox_error_; }
 
+  // False once everything was killed: no process of an earlier Make is left.
+  bool IsUp() const { return spawner_ != 0; }
+
   void SetStepLimit(uint32_t milliseconds) { step_limit_ms_ = milliseconds; }
 
   // Asks the spawner and waits for the new process's first answer. kAnswer with

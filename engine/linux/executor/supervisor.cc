@@ -138,6 +138,8 @@ void BatchRun::RunConducted() {
   const ProgramView program = ViewAt(next_);
   Conduct(*program.header, program.steps, index_, header_.look, &processes,
           result_);
+  // A program that was brought down took the worker with it.
+  if (!processes.IsUp()) has_worker_ = false;
   Advance();
 }
 
