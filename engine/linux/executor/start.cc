@@ -1,7 +1,7 @@
 // Copyright 2026 The Lockstep Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The program's first instruction, and the four functions that compilers call
+// The program's first instruction, and the five functions that compilers call
 // by themselves. There is no libc: its start-up would make mappings and system
 // calls of its own after every exec, and its size is part of every mlockall.
 
@@ -67,6 +67,12 @@ int memcmp(const void* a, const void* b, size_t bytes) {
     if (left[i] != right[i]) return left[i] < right[i] ? -1 : 1;
   }
   return 0;
+}
+
+size_t strlen(const char* text) {
+  size_t length = 0;
+  while (text[length] != '\0') ++length;
+  return length;
 }
 
 }  // extern "C"
