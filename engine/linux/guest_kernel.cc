@@ -95,7 +95,9 @@ void FormatSwap(char* area, uint64_t bytes) {
   const auto last_page = static_cast<uint32_t>(bytes / kPageSize - 1);
   memcpy(area + 1024, &version, sizeof(version));
   memcpy(area + 1028, &last_page, sizeof(last_page));
-  memcpy(area + kPageSize - 10, "SWAPSPACE2", 10);
+  constexpr absl::string_view kSignature = "SWAPSPACE2";
+  memcpy(area + kPageSize - kSignature.size(), kSignature.data(),
+         kSignature.size());
 }
 
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path) {

@@ -41,6 +41,9 @@ constexpr uint64_t kMostConsole = 64 << 10;
 constexpr uint64_t kMostFileBytes = uint64_t{1} << 30;
 constexpr size_t kMostLine = 4096;
 
+constexpr char kSandbox[] =
+    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
@@ -58,8 +61,8 @@ class Descriptor {
 
 std::string Inherited(int fd) { return absl::StrCat("/proc/self/fd/", fd); }
 
-// `numbers`: what the descriptors will be in QEMU, control first, console next,
-// then the initrd and the drives.
+// From first_fd on QEMU has its descriptors: control, console, the initrd and
+// the drives.
 std::vector<std::string> Arguments(const QemuOptions& options, int first_fd) {
   const int control = first_fd, console = first_fd + 1;
   const int initrd = first_fd + 2;
@@ -68,12 +71,10 @@ std::vector<std::string> Arguments(const QemuOptions& options, int first_fd) {
       "-display", "none", "-nic", "none",
       // No other programs, no privileges: QEMU is all that stands between a
       // stranger's program that broke the guest's kernel and this machine.
-      "-sandbox",
-      "on,obsolete=deny,elevateprivileges=deny,spawn=deny,"
-      "resourcecontrol=deny",
-      "-machine", "pc,usb=off,vmport=off", "-accel", options.accelerator,
-      "-cpu", options.accelerator == "kvm" ? "host" : "qemu64", "-smp", "1",
-      "-m", absl::StrCat(options.memory_mib, "M"), "-kernel", options.kernel,
+      "-sandbox", kSandbox, "-machine", "pc,usb=off,vmport=off", "-accel",
+      options.accelerator, "-cpu",
+      options.accelerator == "kvm" ? "host" : "qemu64", "-smp", "1", "-m",
+      absl::StrCat(options.memory_mib, "M"), "-kernel", options.kernel,
       "-initrd", Inherited(initrd), "-append", options.command_line, "-chardev",
       absl::StrCat("file,id=console,path=", Inherited(console)), "-serial",
       "chardev:console", "-chardev",
