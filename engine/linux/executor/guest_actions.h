@@ -40,9 +40,10 @@ struct GuestActions {
   //   fail_allocation SharedState::fail_allocation is set
   Outcome (*act)(const Step& step, uint64_t address, SharedState* shared);
   // Before a call: the n-th page that is charged to the programs' control group
-  // from now on cannot be had, nor can any after it (cgroup v2 memory.max; there
-  // is no process that the OOM killer may kill, so allocations fail). Kernel
-  // memory is not charged (cgroup.memory=nokmem). False if this is impossible.
+  // from now on cannot be had, nor can any after it (cgroup v2 memory.max;
+  // there is no process that the OOM killer may kill, so allocations fail).
+  // Kernel memory is not charged (cgroup.memory=nokmem). False if this is
+  // impossible.
   bool (*limit_memory)(uint32_t nth);
   // After the call there is memory again. Returns what is left of nth: 0 if an
   // allocation failed.
