@@ -24,11 +24,6 @@ constexpr uint64_t kFlagZeroPage = uint64_t{1} << 24;
 constexpr uint64_t kFlagMlocked = uint64_t{1} << 33;  // for kernel hackers
 
 uint64_t pagemap[wire::kMaxArenaPages];
-// Neighbouring frames are read at once, and one that nobody asked for among
-// them: a read costs what two frames cost.
-constexpr uint64_t kMaxFrames = 128;
-constexpr uint64_t kMaxGap = 2;
-uint64_t page_flags[kMaxFrames];
 
 void SetBit(uint64_t* words, uint64_t bit) {
   words[bit / 64] |= uint64_t{1} << bit % 64;
@@ -38,47 +33,19 @@ struct Bitmaps {
   uint64_t *present, *mlocked, *file_or_shared, *zero;
 };
 
-uint64_t PfnAt(uint64_t page) {
-  return (pagemap[page] & kPagemapPresent) != 0 ? pagemap[page] & kPagemapPfn
-                                                : 0;
-}
-
-// KPF_MLOCKED and KPF_ZERO_PAGE of the pages [first, end), whose frames are
-// from `low` on.
-void AddFlags(uint64_t first, uint64_t end, uint64_t low, uint64_t high,
-              const Bitmaps& bitmaps) {
-  uint64_t bytes = (high - low + 1) * sizeof(uint64_t);
-  int64_t got = Pread(kKpageflagsFd, page_flags, bytes, low * sizeof(uint64_t));
-  if (got != static_cast<int64_t>(bytes)) Fatal(got < 0 ? -got : EIO);
-  for (uint64_t page = first; page < end; ++page) {
-    uint64_t pfn = PfnAt(page);
-    if (pfn == 0) continue;
-    uint64_t flags = page_flags[pfn - low];
+// KPF_MLOCKED and KPF_ZERO_PAGE of the present pages among the first `pages`. A
+// read each: frames of neighbouring pages are seldom neighbours.
+void ReadFlags(uint64_t pages, const Bitmaps& bitmaps) {
+  for (uint64_t page = 0; page < pages; ++page) {
+    uint64_t pfn = pagemap[page] & kPagemapPfn;
+    if ((pagemap[page] & kPagemapPresent) == 0 || pfn == 0) continue;
+    uint64_t flags = 0;
+    int64_t got =
+        Pread(kKpageflagsFd, &flags, sizeof(flags), pfn * sizeof(flags));
+    if (got != sizeof(flags)) Fatal(got < 0 ? static_cast<int>(-got) : EIO);
     if ((flags & kFlagMlocked) != 0) SetBit(bitmaps.mlocked, page);
     if ((flags & kFlagZeroPage) != 0) SetBit(bitmaps.zero, page);
   }
-}
-
-void ReadFlags(uint64_t pages, const Bitmaps& bitmaps) {
-  uint64_t first = 0;  // page of the run of near frames
-  uint64_t low = 0, high = 0;
-  for (uint64_t page = 0; page < pages; ++page) {
-    uint64_t pfn = PfnAt(page);
-    if (pfn == 0) continue;
-    if (low != 0) {
-      uint64_t new_low = std::min(low, pfn), new_high = std::max(high, pfn);
-      bool near = pfn + kMaxGap >= low && pfn <= high + kMaxGap;
-      if (near && new_high - new_low < kMaxFrames) {
-        low = new_low;
-        high = new_high;
-        continue;
-      }
-      AddFlags(first, page, low, high, bitmaps);
-    }
-    first = page;
-    low = high = pfn;
-  }
-  if (low != 0) AddFlags(first, pages, low, high, bitmaps);
 }
 
 // pagemap of [first, end) of the model's pages, into its place from `start`.

@@ -157,12 +157,14 @@ TEST(SessionTest, MlockallLocksTheImageTooAndThatIsSeen) {
 }
 
 TEST(SessionTest, FilesAreUndone) {
-  ProgramRun first;
-  Seen seen = SeenAfterAnother(
-      {MmapFilePages(0, 2, 0), TouchPage(0), OnPages(Op::kFtruncate, 0, 1)},
-      {MmapFilePages(0, 2, 0), OnPages(Op::kMincore, 0, 2)});
+  // A page that is still in the file would be mapped along with its neighbour.
+  Seen seen =
+      SeenAfterAnother({MmapFilePages(0, 4, 0), TouchPage(0), TouchPage(1),
+                        OnPages(Op::kFtruncate, 0, 2)},
+                       {MmapFilePages(0, 4, 0), TouchPage(1, /*write=*/false)});
   EXPECT_EQ(seen.At(0).eof, seen.At(0).end);
   EXPECT_FALSE(seen.Present(0));
+  EXPECT_TRUE(seen.Present(1));
 }
 
 TEST(SessionTest, SegmentsAreUndone) {
