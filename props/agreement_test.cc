@@ -163,6 +163,7 @@ constexpr Spoiled kSpoiled[] = {
     {"agree-present", 0, [](TracedStep* s) { Task0(s).arena.present[0] = 1; }},
     {"agree-mlocked", 3, [](TracedStep* s) { Task0(s).arena.mlocked[0] = 0; }},
     {"agree-mlocked", 3, [](TracedStep* s) { Task0(s).arena.mlocked[0] = 3; }},
+    {"agree-mlocked", 1, [](TracedStep* s) { Task0(s).arena.mlocked[0] = 2; }},
     {"agree-page-kind", 3, [](TracedStep* s) { Task0(s).arena.zero[0] = 1; }},
     {"agree-shm", 2, [](TracedStep* s) { s->shm[1].locked = true; }},
     {"agree-shm", 2, [](TracedStep* s) { s->shm[1] = {}; }},
@@ -242,6 +243,19 @@ TEST(AgreementTest, MlockedOfPagesThatForkSharedIsFree) {
   program.steps.insert(program.steps.begin() + 1, fork);
   Trace trace = Faithful(program);
   Task0(&trace.steps[4]).arena.mlocked[0] = 0;
+  EXPECT_EQ(Compare(program, trace), std::nullopt);
+}
+
+TEST(AgreementTest, LaterKernelsSetMlockedBeforePopulate) {
+  // The mlock meets a hole: no populate, but page 1 is there and VM_LOCKED.
+  const Program program = Parse(
+      "config { cap_ipc_lock: true }"
+      "steps { mmap { length: 8192 prot: [READ, WRITE]"
+      "  flags: [PRIVATE, FIXED, ANONYMOUS] } }"
+      "steps { touch { addr { page: 1 } write: true } }"
+      "steps { mlock { length: 12288 } }");
+  Trace trace = Faithful(program);
+  Task0(&trace.steps[2]).arena.mlocked[0] = 2;
   EXPECT_EQ(Compare(program, trace), std::nullopt);
 }
 
