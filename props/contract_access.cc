@@ -147,7 +147,7 @@ bool TouchOutcome(const StepContext& context, Mismatch* mismatch) {
               faults.ok    ? "success"
               : faults.bus ? "SIGBUS"
                            : "SIGSEGV",
-              std::string(OutcomeName(outcome)));
+              OutcomeName(outcome));
 }
 
 // A page that was touched is there.

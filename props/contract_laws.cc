@@ -4,6 +4,7 @@
 // What holds of every address space between any two steps, whatever the step
 // was. Only tasks that the step may have changed are looked at.
 
+#include <bit>
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
@@ -16,10 +17,10 @@ namespace {
 // check(task) for every task that lives and may have changed.
 template <typename Law>
 bool ForChangedTasks(const StepContext& context, const Law& law) {
-  uint32_t changed = context.changed;
-  for (int task = 0; changed != 0; ++task, changed >>= 1) {
-    if ((changed & 1) == 0 || !context.after.tasks[task].exists) continue;
-    if (!law(context.after.tasks[task])) return false;
+  constexpr uint32_t kAll = (uint32_t{1} << kTaskSlots) - 1;
+  for (uint32_t left = context.changed & kAll; left != 0; left &= left - 1) {
+    const TaskState& task = context.after.tasks[std::countr_zero(left)];
+    if (task.exists && !law(task)) return false;
   }
   return true;
 }
@@ -91,6 +92,26 @@ bool SpecialNeverLocked(const StepContext& context, Mismatch* mismatch) {
   });
 }
 
+// All laws of one task in one pass over its ranges. Says only whether they
+// hold: which one does not is for the rows to say.
+bool TaskLawsHold(const TaskState& task, Pages image) {
+  Pages locked, total = image;
+  Vpn end;
+  for (const Range& range : task.ranges) {
+    const uint32_t lock = range.bits & kLockBits;
+    if (range.start < end || range.end <= range.start ||
+        lock == kRangeLockOnFault ||
+        (lock != 0 && !Lockable(range.bits) && !range.Has(kRangeSecret))) {
+      return false;
+    }
+    end = range.end;
+    total += range.end - range.start;
+    if ((lock & kRangeLocked) != 0) locked += range.end - range.start;
+  }
+  return end <= PageOf(kTaskSize) && locked == task.locked_vm &&
+         total == task.total_vm && (task.future_locked || !task.future_onfault);
+}
+
 // memfd_secret came with 5.14; no profile here has it.
 bool MemfdSecretErrno(const StepContext& context, Mismatch* mismatch) {
   return !context.outcome.ran() ||
@@ -103,31 +124,31 @@ constexpr Contract kContracts[] = {
      .source = "mm_struct.locked_vm; KAPI mlock L23, munlock U9; TLPI T3",
      .ops = kEveryOp,
      .holds = LockedVmObserved,
-     .only_of_changes = true},
+     .asked = Asked::kLaw},
     {.name = "total-vm-observed",
      .statement = "total_vm is the number of mapped pages",
      .source = "vm_stat_account",
      .ops = kEveryOp,
      .holds = TotalVmObserved,
-     .only_of_changes = true},
+     .asked = Asked::kLaw},
     {.name = "ranges-in-order",
      .statement = "an address space is a list of disjoint ranges by address",
      .source = "find_vma",
      .ops = kEveryOp,
      .holds = RangesInOrder,
-     .only_of_changes = true},
+     .asked = Asked::kLaw},
     {.name = "onfault-implies-locked",
      .statement = "VM_LOCKONFAULT only ever goes with VM_LOCKED",
      .source = "mlock2, mlockall",
      .ops = kEveryOp,
      .holds = OnfaultImpliesLocked,
-     .only_of_changes = true},
+     .asked = Asked::kLaw},
     {.name = "special-never-locked",
      .statement = "device, hugetlb and other special mappings are never locked",
      .source = "mlock_fixup, mmap_region; KAPI mlock L32-L38",
      .ops = kEveryOp,
      .holds = SpecialNeverLocked,
-     .only_of_changes = true},
+     .asked = Asked::kLaw},
     {.name = "memfd-secret-errno",
      .statement = "memfd_secret is ENOSYS before 5.14",
      .source = "memfd_secret(2)",
@@ -138,5 +159,12 @@ constexpr Contract kContracts[] = {
 }  // namespace
 
 absl::Span<const Contract> LawContracts() { return kContracts; }
+
+bool LawsHold(const StepContext& context) {
+  const Pages image{context.config.image_pages};
+  return ForChangedTasks(context, [image](const TaskState& task) {
+    return TaskLawsHold(task, image);
+  });
+}
 
 }  // namespace lockstep::contracts

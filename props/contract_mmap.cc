@@ -169,8 +169,7 @@ bool CheckPlace(const StepContext& context, const Mapping& mapping,
   const TaskState& task = context.task_before();
   const uint64_t address = static_cast<uint64_t>(context.outcome.value);
   const auto fail = [&](absl::string_view expected) {
-    return Fail(mismatch, std::string(expected),
-                absl::StrFormat("0x%x", address));
+    return Fail(mismatch, expected, absl::StrFormat("0x%x", address));
   };
   if (mapping.Is(kMapFixed)) {
     return address == mapping.address ||

@@ -159,12 +159,11 @@ bool ShmgetEffect(const StepContext& context, Mismatch* mismatch) {
   const ShmState& after = SegmentAfter(context);
   if (before.exists && context.outcome.ran()) {
     return Fail(mismatch, "SKIPPED: the segment's slot is in use",
-                std::string(OutcomeName(context.outcome)));
+                OutcomeName(context.outcome));
   }
   if (!context.outcome.ran() || context.events.fatal_signal) return true;
   if (context.step.length == 0 && !context.outcome.Is(EINVAL)) {
-    return Fail(mismatch, "EINVAL: size 0",
-                std::string(OutcomeName(context.outcome)));
+    return Fail(mismatch, "EINVAL: size 0", OutcomeName(context.outcome));
   }
   ShmState want;
   if (context.outcome.ok()) {

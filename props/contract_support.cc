@@ -76,17 +76,16 @@ std::string Allowed::DebugString() const {
   return names;
 }
 
-bool Check(const StepContext& context, const Allowed& allowed,
-           Mismatch* mismatch) {
-  if (allowed.Has(context.outcome)) return true;
-  return Fail(mismatch, allowed.DebugString(),
-              std::string(OutcomeName(context.outcome)));
+bool Fail(Mismatch* mismatch, absl::string_view expected,
+          absl::string_view seen) {
+  mismatch->expected = std::string(expected);
+  mismatch->seen = std::string(seen);
+  return false;
 }
 
-bool Fail(Mismatch* mismatch, std::string expected, std::string seen) {
-  mismatch->expected = std::move(expected);
-  mismatch->seen = std::move(seen);
-  return false;
+bool FailOutcome(const Outcome& outcome, const Allowed& allowed,
+                 Mismatch* mismatch) {
+  return Fail(mismatch, allowed.DebugString(), OutcomeName(outcome));
 }
 
 bool FailNumber(Mismatch* mismatch, absl::string_view what, uint64_t expected,
@@ -132,44 +131,46 @@ bool FailPages(Vpn start, Vpn end, uint32_t want, uint32_t seen,
 namespace internal {
 
 bool Pieces::Next(Vpn lo, Vpn hi, Vpn cut1, Vpn cut2) {
-  const size_t before_count = before_.size(), after_count = after_.size();
+  const Range* was = before_;
+  const Range* is = after_;
   Vpn from = end_;  // everything before it has been seen
   for (;;) {
-    while (i_ < before_count && before_[i_].end <= from) ++i_;
-    while (j_ < after_count && after_[j_].end <= from) ++j_;
-    if (i_ == before_count || j_ == after_count) break;
-    const Range& was = before_[i_];
-    if (was.start < from || !SameRange(was, after_[j_]) ||
-        (was.end > lo && was.start < hi)) {
+    while (was != before_end_ && was->end <= from) ++was;
+    while (is != after_end_ && is->end <= from) ++is;
+    if (was == before_end_ || is == after_end_) break;
+    if (was->start < from || !SameRange(*was, *is) ||
+        (was->end > lo && was->start < hi)) {
       break;
     }
-    from = was.end;
-    ++i_, ++j_;
+    from = was->end;
+    ++was, ++is;
   }
+  before_ = was;
+  after_ = is;
   constexpr Vpn kNone{~uint64_t{0}};
-  Vpn start = kNone, end = kNone;
-  before_bits_ = after_bits_ = 0;
-  if (i_ < before_count) start = std::max(from, before_[i_].start);
-  if (j_ < after_count) {
-    start = std::min(start, std::max(from, after_[j_].start));
-  }
+  // The ranges that come next; one that has begun is cut to what is left of it.
+  const Vpn was_start = was != before_end_ ? std::max(from, was->start) : kNone;
+  const Vpn is_start = is != after_end_ ? std::max(from, is->start) : kNone;
+  Vpn start = std::min(was_start, is_start);
   // What is unmapped both before and after is a piece inside [lo, hi) only:
   // something may have been expected there.
   const Vpn gap = std::max(from, lo);
   if (gap < hi && gap < start) start = gap;
   if (start == kNone) return false;
-  const auto look = [start, &end](const std::vector<Range>& ranges, size_t at,
-                                  uint32_t* bits) {
-    if (at == ranges.size()) return;
-    if (ranges[at].start > start) {
-      end = std::min(end, ranges[at].start);
-    } else {
-      end = std::min(end, ranges[at].end);
-      *bits = BitsOf(ranges[at]);
-    }
-  };
-  look(before_, i_, &before_bits_);
-  look(after_, j_, &after_bits_);
+  before_bits_ = after_bits_ = 0;
+  Vpn end = kNone;
+  if (was_start > start) {
+    end = was_start;
+  } else {
+    end = was->end;
+    before_bits_ = BitsOf(*was);
+  }
+  if (is_start > start) {
+    end = std::min(end, is_start);
+  } else {
+    end = std::min(end, is->end);
+    after_bits_ = BitsOf(*is);
+  }
   for (const Vpn cut : {lo, hi, cut1, cut2}) {
     if (start < cut && cut < end) end = cut;
   }
@@ -180,8 +181,8 @@ bool Pieces::Next(Vpn lo, Vpn hi, Vpn cut1, Vpn cut2) {
 
 }  // namespace internal
 
-bool CheckTask(const TaskState& before, const TaskState& after,
-               const WantTask& want, Mismatch* mismatch) {
+bool FailTask(const TaskState& before, const TaskState& after,
+              const WantTask& want, Mismatch* mismatch) {
   if (!after.exists) return Fail(mismatch, "the task lives", "it is gone");
   if (after.future_locked != want.future_locked ||
       after.future_onfault != want.future_onfault) {
@@ -195,10 +196,7 @@ bool CheckTask(const TaskState& before, const TaskState& after,
   if (after.brk != want.brk) {
     return FailNumber(mismatch, "brk", want.brk, after.brk);
   }
-  if (after.mm != before.mm) {
-    return FailNumber(mismatch, "address space", before.mm, after.mm);
-  }
-  return true;
+  return FailNumber(mismatch, "address space", before.mm, after.mm);
 }
 
 bool CheckCharges(const TaskState& before, const TaskState& after,

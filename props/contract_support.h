@@ -159,14 +159,22 @@ class Allowed {
   bool ok_ = false;
 };
 
-// The outcome is in the set; else fills *mismatch.
-bool Check(const StepContext& context, const Allowed& allowed,
-           Mismatch* mismatch);
-
-// For use as `return Fail(...)`.
-bool Fail(Mismatch* mismatch, std::string expected, std::string seen);
+// For use as `return Fail(...)`. What fails is looked at here and described
+// elsewhere: a contract that holds does not pay for strings that it could
+// build.
+bool Fail(Mismatch* mismatch, absl::string_view expected,
+          absl::string_view seen);
 bool FailNumber(Mismatch* mismatch, absl::string_view what, uint64_t expected,
                 uint64_t seen);
+bool FailOutcome(const Outcome& outcome, const Allowed& allowed,
+                 Mismatch* mismatch);
+
+// The outcome is in the set; else fills *mismatch.
+inline bool Check(const StepContext& context, const Allowed& allowed,
+                  Mismatch* mismatch) {
+  return allowed.Has(context.outcome) ||
+         FailOutcome(context.outcome, allowed, mismatch);
+}
 
 // ---- Before and after ----
 
@@ -185,7 +193,10 @@ namespace internal {
 class Pieces {
  public:
   Pieces(const std::vector<Range>& before, const std::vector<Range>& after)
-      : before_(before), after_(after) {}
+      : before_(before.data()),
+        before_end_(before_ + before.size()),
+        after_(after.data()),
+        after_end_(after_ + after.size()) {}
 
   // Passes over equal ranges outside [lo, hi); false at the end of both.
   bool Next(Vpn lo, Vpn hi, Vpn cut1, Vpn cut2);
@@ -196,9 +207,9 @@ class Pieces {
   uint32_t after() const { return after_bits_; }
 
  private:
-  const std::vector<Range>& before_;
-  const std::vector<Range>& after_;
-  size_t i_ = 0, j_ = 0;
+  // What is left of both.
+  const Range *before_, *before_end_;
+  const Range *after_, *after_end_;
   Vpn start_, end_;
   uint32_t before_bits_ = 0, after_bits_ = 0;
 };
@@ -214,8 +225,15 @@ struct WantTask {
     return {before.future_locked, before.future_onfault, before.brk};
   }
 };
-bool CheckTask(const TaskState& before, const TaskState& after,
-               const WantTask& want, Mismatch* mismatch);
+bool FailTask(const TaskState& before, const TaskState& after,
+              const WantTask& want, Mismatch* mismatch);
+inline bool CheckTask(const TaskState& before, const TaskState& after,
+                      const WantTask& want, Mismatch* mismatch) {
+  return (after.exists && after.future_locked == want.future_locked &&
+          after.future_onfault == want.future_onfault &&
+          after.brk == want.brk && after.mm == before.mm) ||
+         FailTask(before, after, want, mismatch);
+}
 // locked_vm and total_vm moved by exactly what the ranges did.
 bool CheckCharges(const TaskState& before, const TaskState& after,
                   int64_t locked, int64_t total, Mismatch* mismatch);

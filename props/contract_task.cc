@@ -75,7 +75,7 @@ bool OthersDisturbed(const StepContext& context) {
 bool EmptySlotSkips(const StepContext& context, Mismatch* mismatch) {
   if (context.task_before().exists || !context.outcome.ran()) return true;
   return Fail(mismatch, "SKIPPED: there is no such task",
-              std::string(OutcomeName(context.outcome)));
+              OutcomeName(context.outcome));
 }
 
 bool SkippedChangesNothing(const StepContext& context, Mismatch* mismatch) {
@@ -163,7 +163,7 @@ bool ForkErrno(const StepContext& context, Mismatch* mismatch) {
   const bool full = context.before.tasks[context.step.slot % kTaskSlots].exists;
   if (full && context.outcome.ran()) {
     return Fail(mismatch, "SKIPPED: the child's slot is in use",
-                std::string(OutcomeName(context.outcome)));
+                OutcomeName(context.outcome));
   }
   if (!context.outcome.ran()) return true;
   Allowed allowed = Allowed::Success();
@@ -240,13 +240,14 @@ constexpr Contract kContracts[] = {
      .statement = "a call of a task that does not exist is skipped",
      .source = "program.proto, Step",
      .ops = kCalls,
-     .holds = EmptySlotSkips},
+     .holds = EmptySlotSkips,
+     .asked = Asked::kOfExceptions},
     {.name = "skipped-changes-nothing",
      .statement = "a step that was skipped changes no task",
      .source = "program.proto, Step",
      .ops = kEveryOp,
      .holds = SkippedChangesNothing,
-     .only_of_changes = true},
+     .asked = Asked::kOfExceptions},
     {.name = "fork-errno",
      .statement = "fork fails only for want of memory, and a slot in use makes "
                   "it skipped",
@@ -273,7 +274,8 @@ constexpr Contract kContracts[] = {
      .statement = "a task with a fatal signal does not outlive its call",
      .source = "get_signal; KAPI mlock L15",
      .ops = kCalls,
-     .holds = FatalSignalEndsTask},
+     .holds = FatalSignalEndsTask,
+     .asked = Asked::kOfExceptions},
     {.name = "setrlimit-effect",
      .statement =
          "setrlimit, setcap and setuid set what they name and change no "
@@ -286,7 +288,7 @@ constexpr Contract kContracts[] = {
      .source = "every call works on current->mm",
      .ops = kCalls,
      .holds = OtherTasksUntouched,
-     .only_of_changes = true},
+     .asked = Asked::kOfOtherTasks},
     {.name = "environment-keeps-mappings",
      .statement = "what the rest of the machine does changes no mapping, lock "
                   "or charge of any task",

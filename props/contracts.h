@@ -27,6 +27,10 @@ absl::Span<const Contract> ShmContracts();       // SysV shared memory
 absl::Span<const Contract> LawContracts();       // every step
 absl::Span<const Contract> MigrateContracts();   // migrate
 
+// Every law holds of every task that the step may have changed. Agrees with the
+// rows that are asked as laws, and takes one pass for all of them.
+bool LawsHold(const StepContext& context);
+
 // The row of that name; nullptr if there is none.
 const Contract* FindContract(absl::string_view name);
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/base/attributes.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
@@ -17,9 +18,58 @@ using reference::Page;
 
 namespace {
 
-bool Fail(Mismatch* mismatch, std::string expected, std::string seen) {
+// Failures are built apart, for SumsHold to be small.
+ABSL_ATTRIBUTE_NOINLINE bool Fail(Mismatch* mismatch, std::string expected,
+                                  std::string seen) {
   *mismatch = {std::move(expected), std::move(seen)};
   return false;
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailMlocked(Mismatch* mismatch, int zone,
+                                         int64_t counted, int64_t kept) {
+  return Fail(mismatch, absl::StrCat("NR_MLOCK ", counted, " in zone ", zone),
+              absl::StrCat("NR_MLOCK ", kept));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailEventLaw(Mismatch* mismatch, int64_t law,
+                                          int64_t kept) {
+  return Fail(mismatch, absl::StrCat("NR_MLOCK ", law, " by the events"),
+              absl::StrCat("NR_MLOCK ", kept));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailLruSize(Mismatch* mismatch, int vec, int lru,
+                                         uint32_t counted, uint32_t kept) {
+  return Fail(mismatch,
+              absl::StrCat(counted, " pages on list ", lru, " of lruvec ", vec),
+              absl::StrCat(kept));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailReclaimed(Mismatch* mismatch, Vpn page) {
+  return Fail(mismatch, "a page of a VM_LOCKED VMA stays",
+              absl::StrFormat("reclaimed at %#x", AddressOf(page)));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailBadPage(Mismatch* mismatch, int64_t freed) {
+  return Fail(mismatch, "no page freed with PG_mlocked",
+              absl::StrCat(freed, " freed"));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailCharge(Mismatch* mismatch, int uid,
+                                        uint64_t pages, uint64_t kept) {
+  return Fail(mismatch,
+              absl::StrCat("user ", uid, " charged ", pages, " pages"),
+              absl::StrCat(static_cast<int64_t>(kept)));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailFrames(Mismatch* mismatch, uint64_t expected,
+                                        uint64_t kept) {
+  return Fail(mismatch, absl::StrCat(expected, " free frames"),
+              absl::StrCat(kept));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailLeft(Mismatch* mismatch, Pfn pfn) {
+  return Fail(mismatch, "no page left without a task",
+              absl::StrCat("page ", pfn, " in use"));
 }
 
 // With no task left: a page may be in a cache, isolated or in a batch still
@@ -38,9 +88,7 @@ bool NrMlockHolds(const InvariantContext& context, Mismatch* mismatch) {
     int64_t counted = context.before.mlocked[zone];
     int64_t kept = context.machine.nr_mlock[zone];
     if (counted != kept) {
-      return Fail(mismatch,
-                  absl::StrCat("NR_MLOCK ", counted, " in zone ", zone),
-                  absl::StrCat("NR_MLOCK ", kept));
+      return FailMlocked(mismatch, zone, counted, kept);
     }
   }
   return true;
@@ -54,8 +102,7 @@ bool EventLawHolds(const InvariantContext& context, Mismatch* mismatch) {
   int64_t kept = 0;
   for (int64_t pages : context.machine.nr_mlock) kept += pages;
   if (law == kept) return true;
-  return Fail(mismatch, absl::StrCat("NR_MLOCK ", law, " by the events"),
-              absl::StrCat("NR_MLOCK ", kept));
+  return FailEventLaw(mismatch, law, kept);
 }
 
 bool LruSizeHolds(const InvariantContext& context, Mismatch* mismatch) {
@@ -65,10 +112,7 @@ bool LruSizeHolds(const InvariantContext& context, Mismatch* mismatch) {
       uint32_t counted = context.before.lru[vec][lru];
       uint32_t kept = context.machine.lruvecs[vec].lists[lru].size;
       if (counted != kept) {
-        return Fail(
-            mismatch,
-            absl::StrCat(counted, " pages on list ", lru, " of lruvec ", vec),
-            absl::StrCat(kept));
+        return FailLruSize(mismatch, vec, lru, counted, kept);
       }
     }
   }
@@ -78,17 +122,14 @@ bool LruSizeHolds(const InvariantContext& context, Mismatch* mismatch) {
 bool LockedNeverReclaimed(const InvariantContext& context, Mismatch* mismatch) {
   for (const reference::Eviction& eviction : context.machine.evictions) {
     if ((eviction.vm_flags & reference::kVmLocked) == 0) continue;
-    return Fail(mismatch, "a page of a VM_LOCKED VMA stays",
-                absl::StrFormat("reclaimed at %#x", AddressOf(eviction.page)));
+    return FailReclaimed(mismatch, eviction.page);
   }
   return true;
 }
 
 bool NoBadPageState(const InvariantContext& context, Mismatch* mismatch) {
   int64_t freed = context.machine.events.freed_mlocked;
-  if (freed == 0) return true;
-  return Fail(mismatch, "no page freed with PG_mlocked",
-              absl::StrCat(freed, " freed"));
+  return freed == 0 || FailBadPage(mismatch, freed);
 }
 
 bool ShmChargeHolds(const InvariantContext& context, Mismatch* mismatch) {
@@ -101,9 +142,7 @@ bool ShmChargeHolds(const InvariantContext& context, Mismatch* mismatch) {
   }
   for (int uid = 0; uid < kUsers; ++uid) {
     if (charge[uid] == machine.locked_shm[uid]) continue;
-    return Fail(mismatch,
-                absl::StrCat("user ", uid, " charged ", charge[uid], " pages"),
-                absl::StrCat(static_cast<int64_t>(machine.locked_shm[uid])));
+    return FailCharge(mismatch, uid, charge[uid], machine.locked_shm[uid]);
   }
   return true;
 }
@@ -112,10 +151,9 @@ bool FrameCountHolds(const InvariantContext& context, Mismatch* mismatch) {
   const Machine& machine = context.machine;
   if (context.before.used + machine.free_frames !=
       machine.config.memory_pages) {
-    return Fail(mismatch,
-                absl::StrCat(machine.config.memory_pages - context.before.used,
-                             " free frames"),
-                absl::StrCat(machine.free_frames));
+    return FailFrames(mismatch,
+                      machine.config.memory_pages - context.before.used,
+                      machine.free_frames);
   }
   for (const reference::Task& task : machine.tasks) {
     if (task.exists) return true;
@@ -123,10 +161,19 @@ bool FrameCountHolds(const InvariantContext& context, Mismatch* mismatch) {
   // Looked at only while pages are touched: later steps find nothing to do.
   for (Pfn pfn : machine.touched_pages) {
     if (MayOutliveTasks(machine.page(pfn))) continue;
-    return Fail(mismatch, "no page left without a task",
-                absl::StrCat("page ", pfn, " in use"));
+    return FailLeft(mismatch, pfn);
   }
   return true;
+}
+
+[[gnu::flatten]] bool SumsHold(const InvariantContext& context,
+                               Mismatch* mismatch) {
+  return NrMlockHolds(context, mismatch) && EventLawHolds(context, mismatch) &&
+         LruSizeHolds(context, mismatch) &&
+         LockedNeverReclaimed(context, mismatch) &&
+         NoBadPageState(context, mismatch) &&
+         ShmChargeHolds(context, mismatch) &&
+         FrameCountHolds(context, mismatch);
 }
 
 }  // namespace lockstep

@@ -14,6 +14,9 @@ namespace lockstep {
 bool LockedVmHolds(const InvariantContext& context, int mm, Mismatch* mismatch);
 bool PageTablesHold(const InvariantContext& context, int mm,
                     Mismatch* mismatch);
+// Both of the above, in one call. Which one does not hold is not said.
+bool AddressSpaceHolds(const InvariantContext& context, int mm,
+                       Mismatch* mismatch);
 
 }  // namespace lockstep
 

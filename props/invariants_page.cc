@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/base/attributes.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/reference/lru.h"
@@ -22,14 +23,57 @@ using reference::Vma;
 
 namespace {
 
-bool Fail(Mismatch* mismatch, Pfn pfn, absl::string_view expected,
-          const std::string& seen) {
+// Failures are built apart: a rule that holds, which is nearly every one, is
+// then so small that PageHolds takes it in.
+ABSL_ATTRIBUTE_NOINLINE bool Fail(Mismatch* mismatch, Pfn pfn,
+                                  absl::string_view expected,
+                                  const std::string& seen) {
   *mismatch = {std::string(expected), absl::StrCat("page ", pfn, ": ", seen)};
   return false;
 }
 
 std::string Flags(const Page& page) {
   return absl::StrFormat("flags %#x, list %d", page.flags, page.lru);
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailFlags(Mismatch* mismatch, Pfn pfn,
+                                       absl::string_view expected,
+                                       const Page& page) {
+  return Fail(mismatch, pfn, expected, Flags(page));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailList(Mismatch* mismatch, Pfn pfn,
+                                      reference::Lru expected,
+                                      const Page& page) {
+  return Fail(mismatch, pfn, absl::StrCat("on list ", int{expected}),
+              Flags(page));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailLocker(Mismatch* mismatch, Pfn pfn,
+                                        const Page& page) {
+  return Fail(mismatch, pfn, "Mlocked only with a VM_LOCKED VMA",
+              absl::StrCat(Flags(page), ", mapped ", page.mapcount, " times"));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailRmap(Mismatch* mismatch, Pfn pfn,
+                                      const RmapNode& mapping, Pfn there) {
+  return Fail(mismatch, pfn, "mapped where the reverse map says",
+              absl::StrFormat("mm %d at %#x has page %d", mapping.mm,
+                              AddressOf(mapping.page), there));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailMapcount(Mismatch* mismatch, Pfn pfn,
+                                          int by_pte, int by_pmd,
+                                          const Page& page) {
+  return Fail(
+      mismatch, pfn, absl::StrCat(by_pte, " PTEs and ", by_pmd, " PMDs"),
+      absl::StrCat("mapcount ", page.mapcount, " and ", page.pmd_mapcount));
+}
+
+ABSL_ATTRIBUTE_NOINLINE bool FailRefcount(Mismatch* mismatch, Pfn pfn,
+                                          int expected, const Page& page) {
+  return Fail(mismatch, pfn, absl::StrCat(expected, " references, not 0"),
+              absl::StrCat(page.refcount));
 }
 
 bool InABatch(const Machine& machine, Pfn pfn) {
@@ -75,28 +119,27 @@ bool LruMembershipHolds(const InvariantContext& context, Pfn pfn,
   bool listed = page.lru != reference::kNoLru;
   if (page.Is(reference::kPageFree | reference::kPageTail)) {
     if (!listed) return true;
-    return Fail(mismatch, pfn, "no list for free pages and tails", Flags(page));
+    return FailFlags(mismatch, pfn, "no list for free pages and tails", page);
   }
   if (page.Is(reference::kPageLru) != listed) {
-    return Fail(mismatch, pfn, "PG_lru just while on a list", Flags(page));
+    return FailFlags(mismatch, pfn, "PG_lru just while on a list", page);
   }
   if (!listed) {
     if (page.Is(reference::kPageInBatch) == InABatch(machine, pfn)) return true;
-    return Fail(mismatch, pfn, "in a batch as often as it says", Flags(page));
+    return FailFlags(mismatch, pfn, "in a batch as often as it says", page);
   }
   reference::Lru expected = page.Is(reference::kPageUnevictable)
                                 ? reference::kUnevictable
                                 : reference::EvictableLru(page);
   if (page.lru != expected) {
-    return Fail(mismatch, pfn, absl::StrCat("on list ", int{expected}),
-                Flags(page));
+    return FailList(mismatch, pfn, expected, page);
   }
   int vec = machine.Has(Behaviour::kLruPerNode) ? page.zone / 2 : page.zone;
   const reference::LruList& list = machine.lruvecs[vec].lists[page.lru];
   Pfn to_here = page.prev != 0 ? machine.page(page.prev).next : list.first;
   Pfn back_here = page.next != 0 ? machine.page(page.next).prev : list.last;
   if (to_here != pfn || back_here != pfn) {
-    return Fail(mismatch, pfn, "linked both ways in its list", Flags(page));
+    return FailFlags(mismatch, pfn, "linked both ways in its list", page);
   }
   return true;
 }
@@ -107,8 +150,8 @@ bool NotStranded(const InvariantContext& context, Pfn pfn, Mismatch* mismatch) {
       !reference::PageEvictable(context.machine, pfn)) {
     return true;
   }
-  return Fail(mismatch, pfn, "an evictable page on an evictable list",
-              Flags(page));
+  return FailFlags(mismatch, pfn, "an evictable page on an evictable list",
+                   page);
 }
 
 bool MlockedHasLocker(const InvariantContext& context, Pfn pfn,
@@ -118,11 +161,11 @@ bool MlockedHasLocker(const InvariantContext& context, Pfn pfn,
     return true;
   }
   // One flag stands for all parts of a huge page.
-  for (Pfn part = pfn; part < pfn + context.machine.SizeOf(pfn); ++part) {
+  const Pfn end = pfn + context.machine.SizeOf(pfn);
+  for (Pfn part = pfn; part < end; ++part) {
     if (HasLocker(context.machine, part)) return true;
   }
-  return Fail(mismatch, pfn, "Mlocked only with a VM_LOCKED VMA",
-              absl::StrCat(Flags(page), ", mapped ", page.mapcount, " times"));
+  return FailLocker(mismatch, pfn, page);
 }
 
 bool MunlockKeepsOtherLockers(const InvariantContext& context, Pfn pfn,
@@ -140,8 +183,8 @@ bool MunlockKeepsOtherLockers(const InvariantContext& context, Pfn pfn,
     if (action.op != Op::kHoldMmapLock) return true;
   }
   if (!HasLocker(machine, pfn)) return true;
-  return Fail(mismatch, pfn, "Mlocked while a VM_LOCKED VMA maps it",
-              Flags(page));
+  return FailFlags(mismatch, pfn, "Mlocked while a VM_LOCKED VMA maps it",
+                   page);
 }
 
 bool MapcountHolds(const InvariantContext& context, Pfn pfn,
@@ -150,7 +193,7 @@ bool MapcountHolds(const InvariantContext& context, Pfn pfn,
   const Page& page = machine.page(pfn);
   if (page.Is(reference::kPageFree)) {
     if (page.rmap == 0) return true;
-    return Fail(mismatch, pfn, "a free page is mapped nowhere", Flags(page));
+    return FailFlags(mismatch, pfn, "a free page is mapped nowhere", page);
   }
   int by_pte = 0, by_pmd = 0;
   for (uint32_t node = page.rmap; node != 0; node = machine.rmap[node].next) {
@@ -160,15 +203,11 @@ bool MapcountHolds(const InvariantContext& context, Pfn pfn,
         reference::Lookup(machine, mapping.mm, mapping.page);
     if (!there.present || there.pfn != pfn || there.huge != mapping.huge ||
         machine.mms[mapping.mm].VmaAt(mapping.page) == nullptr) {
-      return Fail(mismatch, pfn, "mapped where the reverse map says",
-                  absl::StrFormat("mm %d at %#x has page %d", mapping.mm,
-                                  AddressOf(mapping.page), there.pfn));
+      return FailRmap(mismatch, pfn, mapping, there.pfn);
     }
   }
   if (by_pte == page.mapcount && by_pmd == page.pmd_mapcount) return true;
-  return Fail(
-      mismatch, pfn, absl::StrCat(by_pte, " PTEs and ", by_pmd, " PMDs"),
-      absl::StrCat("mapcount ", page.mapcount, " and ", page.pmd_mapcount));
+  return FailMapcount(mismatch, pfn, by_pte, by_pmd, page);
 }
 
 bool RefcountHolds(const InvariantContext& context, Pfn pfn,
@@ -180,7 +219,8 @@ bool RefcountHolds(const InvariantContext& context, Pfn pfn,
   if (page.Is(reference::kPageTail)) {
     expected = 0;
   } else {
-    for (Pfn part = pfn; part < pfn + machine.SizeOf(pfn); ++part) {
+    const Pfn end = pfn + machine.SizeOf(pfn);
+    for (Pfn part = pfn; part < end; ++part) {
       expected += machine.page(part).mapcount;
     }
     expected += page.mapping != 0 ? 1 : 0;
@@ -190,8 +230,19 @@ bool RefcountHolds(const InvariantContext& context, Pfn pfn,
   if (expected == page.refcount && (expected > 0 || page.compound())) {
     return true;
   }
-  return Fail(mismatch, pfn, absl::StrCat(expected, " references, not 0"),
-              absl::StrCat(page.refcount));
+  return FailRefcount(mismatch, pfn, expected, page);
+}
+
+// Called for every page that is touched: as one body the rules share what they
+// load of the page.
+[[gnu::flatten]] bool PageHolds(const InvariantContext& context, Pfn pfn,
+                                Mismatch* mismatch) {
+  return LruMembershipHolds(context, pfn, mismatch) &&
+         NotStranded(context, pfn, mismatch) &&
+         MlockedHasLocker(context, pfn, mismatch) &&
+         MunlockKeepsOtherLockers(context, pfn, mismatch) &&
+         MapcountHolds(context, pfn, mismatch) &&
+         RefcountHolds(context, pfn, mismatch);
 }
 
 }  // namespace lockstep

@@ -22,6 +22,8 @@ bool MapcountHolds(const InvariantContext& context, Pfn pfn,
                    Mismatch* mismatch);
 bool RefcountHolds(const InvariantContext& context, Pfn pfn,
                    Mismatch* mismatch);
+// All of the above, in one call. Which one does not hold is not said.
+bool PageHolds(const InvariantContext& context, Pfn pfn, Mismatch* mismatch);
 
 }  // namespace lockstep
 

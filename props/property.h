@@ -63,6 +63,18 @@ struct StepContext {
   }
 };
 
+// Of which steps a contract says anything; it is not asked after the others.
+enum class Asked : uint8_t {
+  kAlways,
+  // That were skipped, or of a task that did not exist, or with a fatal signal.
+  kOfExceptions,
+  // That may have changed another task than their own.
+  kOfOtherTasks,
+  // A law of every task that the step may have changed, whatever the step was.
+  // contracts::LawsHold answers for all laws in one pass.
+  kLaw,
+};
+
 // One row of the contracts' table.
 struct Contract {
   absl::string_view name;       // "mlock-errno"
@@ -76,8 +88,7 @@ struct Contract {
   // that concern the contract.
   uint64_t (*prepare)(const Step& step, const World& before,
                       const Engine& engine) = nullptr;
-  // Says nothing about steps that changed no task: is not asked then.
-  bool only_of_changes = false;
+  Asked asked = Asked::kAlways;
 };
 absl::Span<const Contract> AllContracts();
 

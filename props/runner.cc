@@ -10,10 +10,13 @@
 #include <vector>
 
 #include "engine/reference/reference_engine.h"
+#include "props/contracts.h"
 #include "props/invariants.h"
 
 namespace lockstep {
 namespace {
+
+constexpr uint32_t kAllTasks = (uint32_t{1} << kTaskSlots) - 1;
 
 // Calls that change what belongs to no task: segments, files, charges; and
 // those that can take the last attachment of a removed segment away.
@@ -51,48 +54,89 @@ void CopyShared(const World& from, World* to) {
   to->file_size = from.file_size;
 }
 
-// The contracts that concern an op: those that look before the step, then those
-// that speak of every step, then those that speak of changes only.
+// The contracts that concern an op: those that look before the step, then the
+// others by when they are asked.
 struct OpContracts {
-  std::vector<const Contract*> rows;
-  size_t preparing = 0;  // rows of the first kind
-  size_t always = 0;     // rows of the first two
+  using Rows = std::vector<const Contract*>;
+  Rows preparing, always, of_exceptions, of_other_tasks, laws;
 };
-const OpContracts& ContractsOf(Op op) {
-  static const auto& by_op = *[] {
-    auto* table = new std::array<OpContracts, kOpCount>();
-    auto kind = [](const Contract& contract) {
-      if (contract.prepare != nullptr) return 0;
-      return contract.only_of_changes ? 2 : 1;
+using ContractTable = std::array<OpContracts, kOpCount>;
+const ContractTable& ContractsByOp() {
+  static const ContractTable& by_op = *[] {
+    auto* table = new ContractTable();
+    auto rows = [](OpContracts& entry,
+                   const Contract& contract) -> OpContracts::Rows& {
+      if (contract.prepare != nullptr) return entry.preparing;
+      switch (contract.asked) {
+        case Asked::kAlways:
+          break;
+        case Asked::kOfExceptions:
+          return entry.of_exceptions;
+        case Asked::kOfOtherTasks:
+          return entry.of_other_tasks;
+        case Asked::kLaw:
+          return entry.laws;
+      }
+      return entry.always;
     };
-    for (int wanted = 0; wanted < 3; ++wanted) {
-      for (const Contract& contract : AllContracts()) {
-        if (kind(contract) != wanted) continue;
-        for (int i = 0; i < kOpCount; ++i) {
-          if ((contract.ops >> i & 1) == 0) continue;
-          OpContracts& entry = (*table)[i];
-          entry.rows.push_back(&contract);
-          if (wanted == 0) ++entry.preparing;
-          if (wanted <= 1) ++entry.always;
-        }
+    for (const Contract& contract : AllContracts()) {
+      for (int i = 0; i < kOpCount; ++i) {
+        if ((contract.ops >> i & 1) == 0) continue;
+        rows((*table)[i], contract).push_back(&contract);
       }
     }
     return table;
   }();
-  return by_op[static_cast<int>(op)];
+  return by_op;
 }
 
-Violation MakeViolation(absl::string_view property, size_t step,
-                        const Mismatch& mismatch) {
-  return {std::string(property), step, mismatch.expected, mismatch.seen};
+// The first that does not hold; nullptr if all do.
+const Contract* FirstBroken(const OpContracts::Rows& rows,
+                            const StepContext& context, Mismatch* mismatch) {
+  for (const Contract* contract : rows) {
+    if (!contract->holds(context, mismatch)) return contract;
+  }
+  return nullptr;
+}
+
+// Asks the contracts that have something to say about the step, or all of them.
+const Contract* CheckContracts(const OpContracts& contracts,
+                               const std::vector<uint64_t>& prepared, bool all,
+                               StepContext& context, Mismatch* mismatch) {
+  for (size_t i = 0; i < contracts.preparing.size(); ++i) {
+    context.prepared = prepared[i];
+    if (!contracts.preparing[i]->holds(context, mismatch)) {
+      return contracts.preparing[i];
+    }
+  }
+  context.prepared = 0;
+  const Contract* broken = FirstBroken(contracts.always, context, mismatch);
+  if (broken != nullptr) return broken;
+  if (all || !context.task_before().exists || !context.outcome.ran() ||
+      context.events.fatal_signal) {
+    broken = FirstBroken(contracts.of_exceptions, context, mismatch);
+    if (broken != nullptr) return broken;
+  }
+  const uint32_t own = uint32_t{1} << context.step.task % kTaskSlots;
+  if (all || (context.changed & ~own) != 0) {
+    broken = FirstBroken(contracts.of_other_tasks, context, mismatch);
+    if (broken != nullptr) return broken;
+  }
+  // The rows are asked which law it is; a full check asks nothing but the rows,
+  // so that the two ways are held against each other.
+  if (!all && contracts::LawsHold(context)) return nullptr;
+  return FirstBroken(contracts.laws, context, mismatch);
 }
 
 }  // namespace
 
 struct Runner::State {
   Config config;
+  const ContractTable& contracts = ContractsByOp();
   World before;
   World after;
+  // Bits of the tasks whose `after` is out of date: older than `before`.
+  uint32_t stale = 0;
   InvariantChecker invariants;
   Mismatch mismatch;  // of a property that fails; kept to keep its memory
   std::vector<uint64_t> prepared;  // by the step's preparing contracts
@@ -115,8 +159,8 @@ absl::Status Runner::Start(const Config& config) {
   if (checking_ == Checking::kNone) return absl::OkStatus();
   for (int task = 0; task < kTaskSlots; ++task) {
     engine_->Observe(task, &state_->before.tasks[task]);
-    state_->after.tasks[task] = state_->before.tasks[task];
   }
+  state_->stale = kAllTasks;
   ObserveShared(*engine_, &state_->before);
   CopyShared(state_->before, &state_->after);
   if (reference_ != nullptr) state_->invariants.Start(reference_->machine());
@@ -129,43 +173,46 @@ std::optional<Violation> Runner::Run(const Step& step) {
     ++steps_;
     return std::nullopt;
   }
-  const OpContracts& contracts = ContractsOf(step.op);
-  state_->prepared.resize(
-      std::max(state_->prepared.size(), contracts.preparing));
-  for (size_t i = 0; i < contracts.preparing; ++i) {
-    state_->prepared[i] =
-        contracts.rows[i]->prepare(step, state_->before, *engine_);
+  const OpContracts& contracts = state_->contracts[static_cast<int>(step.op)];
+  state_->prepared.clear();
+  for (const Contract* contract : contracts.preparing) {
+    state_->prepared.push_back(
+        contract->prepare(step, state_->before, *engine_));
   }
   outcome_ = engine_->Run(step);
-  std::optional<Violation> violation = Check(step);
-  ++steps_;
-  return violation;
+  const absl::string_view broken = Check(step);
+  const size_t index = steps_++;
+  if (broken.empty()) return std::nullopt;
+  const Mismatch& mismatch = state_->mismatch;
+  return Violation{std::string(broken), index, mismatch.expected,
+                   mismatch.seen};
 }
 
-std::optional<Violation> Runner::Check(const Step& step) {
+absl::string_view Runner::Check(const Step& step) {
   State& state = *state_;
-  bool full = checking_ == Checking::kFull;
-  uint32_t changed = full ? (1u << kTaskSlots) - 1 : engine_->ChangedTasks();
+  const bool full = checking_ == Checking::kFull;
+  const uint32_t changed = full ? kAllTasks : engine_->ChangedTasks();
   for (uint32_t left = changed; left != 0; left &= left - 1) {
     int task = std::countr_zero(left);
     engine_->Observe(task, &state.after.tasks[task]);
+  }
+  for (uint32_t left = state.stale & ~changed; left != 0; left &= left - 1) {
+    int task = std::countr_zero(left);
+    state.after.tasks[task] = state.before.tasks[task];
   }
   StepEvents events = engine_->Events();
   bool shared = full || MayChangeShared(step.op, state.before, events);
   if (shared) ObserveShared(*engine_, &state.after);
 
-  std::optional<Violation> violation;
-  Mismatch& mismatch = state.mismatch;
+  absl::string_view broken;
   if (reference_ != nullptr) {
     const reference::Machine& machine = reference_->machine();
     const Invariant* failed =
-        full ? state.invariants.CheckAll(machine, &mismatch)
-             : state.invariants.CheckTouched(machine, &mismatch);
-    if (failed != nullptr) {
-      violation = MakeViolation(failed->name, steps_, mismatch);
-    }
+        full ? state.invariants.CheckAll(machine, &state.mismatch)
+             : state.invariants.CheckTouched(machine, &state.mismatch);
+    if (failed != nullptr) broken = failed->name;
   }
-  if (!violation) {
+  if (broken.empty()) {
     StepContext context{.config = state.config,
                         .step = step,
                         .outcome = outcome_,
@@ -174,22 +221,19 @@ std::optional<Violation> Runner::Check(const Step& step) {
                         .engine = *engine_,
                         .events = events,
                         .changed = changed};
-    const OpContracts& contracts = ContractsOf(step.op);
-    size_t count = changed != 0 ? contracts.rows.size() : contracts.always;
-    for (size_t i = 0; i < count; ++i) {
-      const Contract& contract = *contracts.rows[i];
-      context.prepared = i < contracts.preparing ? state.prepared[i] : 0;
-      if (contract.holds(context, &mismatch)) continue;
-      violation = MakeViolation(contract.name, steps_, mismatch);
-      break;
-    }
+    const Contract* failed =
+        CheckContracts(state.contracts[static_cast<int>(step.op)],
+                       state.prepared, full, context, &state.mismatch);
+    if (failed != nullptr) broken = failed->name;
   }
+  // What is now is what the next step starts from.
   for (uint32_t left = changed; left != 0; left &= left - 1) {
     int task = std::countr_zero(left);
-    state.before.tasks[task] = state.after.tasks[task];
+    std::swap(state.before.tasks[task], state.after.tasks[task]);
   }
+  state.stale = changed;
   if (shared) CopyShared(state.after, &state.before);
-  return violation;
+  return broken;
 }
 
 absl::StatusOr<std::optional<Violation>> Runner::Run(const Program& program) {

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/engine.h"
 #include "engine/outcome.h"
 #include "engine/program.h"
@@ -54,7 +55,9 @@ class Runner {
 
  private:
   struct State;
-  std::optional<Violation> Check(const Step& step);
+  // The name of the first property that does not hold after the step, with the
+  // reason in the state; empty if all hold.
+  absl::string_view Check(const Step& step);
 
   Engine* engine_;
   reference::ReferenceEngine* reference_;  // null for other engines

@@ -19,19 +19,8 @@ Tables::const_iterator LowerBound(const Tables& tables, uint64_t index) {
       [](const TableRef& ref, uint64_t wanted) { return ref.index < wanted; });
 }
 
-uint32_t OffsetInTable(const Machine& machine, Vpn page) {
-  return static_cast<uint32_t>(page.n) & (machine.huge_pages - 1);
-}
-
 uint32_t* PteSlot(Machine& machine, uint32_t table, uint32_t offset) {
   return &machine.ptes[(uint64_t{table} << machine.order) + offset];
-}
-
-uint32_t PteIn(const Machine& machine, const Table& table, Vpn page) {
-  uint32_t offset = OffsetInTable(machine, page);
-  if ((table.bitmap[offset / 64] >> (offset % 64) & 1) == 0) return 0;
-  auto index = static_cast<uint64_t>(&table - machine.tables.data());
-  return machine.ptes[(index << machine.order) + offset];
 }
 
 void RemoveTable(Machine& machine, int mm, Vpn page) {
@@ -44,20 +33,12 @@ void RemoveTable(Machine& machine, int mm, Vpn page) {
 
 }  // namespace
 
-const Table* FindTable(const Machine& machine, int mm, Vpn page) {
+const Table* FindOtherTable(const Machine& machine, int mm, uint64_t index) {
   const Mm& space = machine.mms[mm];
-  uint64_t index = page.n >> machine.order;
-  if (space.last_table.index != index) {
-    auto it = LowerBound(space.tables, index);
-    if (it == space.tables.end() || it->index != index) return nullptr;
-    space.last_table = *it;
-  }
-  return &machine.tables[space.last_table.table];
-}
-
-Table* FindTable(Machine& machine, int mm, Vpn page) {
-  return const_cast<Table*>(
-      FindTable(static_cast<const Machine&>(machine), mm, page));
+  auto it = LowerBound(space.tables, index);
+  if (it == space.tables.end() || it->index != index) return nullptr;
+  space.last_table = *it;
+  return &machine.tables[it->table];
 }
 
 Table& FindOrAddTable(Machine& machine, int mm, Vpn page) {
@@ -82,16 +63,6 @@ Table& FindOrAddTable(Machine& machine, int mm, Vpn page) {
   machine.tables[table] = Table();
   tables.insert(it, TableRef{index, table});
   return machine.tables[table];
-}
-
-uint32_t GetPte(const Machine& machine, int mm, Vpn page) {
-  const Table* table = FindTable(machine, mm, page);
-  return table == nullptr ? 0 : PteIn(machine, *table, page);
-}
-
-uint32_t GetHugePmd(const Machine& machine, int mm, Vpn page) {
-  const Table* table = FindTable(machine, mm, page);
-  return table == nullptr ? 0 : table->huge;
 }
 
 void SetPte(Machine& machine, int mm, Vpn page, uint32_t pte) {
@@ -166,18 +137,6 @@ Pages PresentRun(const Machine& machine, int mm, Vpn page, Vpn end) {
   Vpn at = page;
   while (at < stop && (PteIn(machine, *table, at) & kPtePresent) != 0) ++at;
   return at - page;
-}
-
-Mapping Lookup(const Machine& machine, int mm, Vpn page) {
-  const Table* table = FindTable(machine, mm, page);
-  if (table == nullptr) return {};
-  if (table->huge != 0) {
-    return {true, true, (table->huge & kPteWrite) != 0,
-            PfnOf(table->huge) + OffsetInTable(machine, page)};
-  }
-  uint32_t pte = PteIn(machine, *table, page);
-  if ((pte & kPtePresent) == 0) return {};
-  return {true, false, (pte & kPteWrite) != 0, PfnOf(pte)};
 }
 
 }  // namespace lockstep::reference

@@ -26,16 +26,44 @@ inline Vpn TableEnd(const Machine& machine, Vpn page, Vpn end) {
   return next < end ? next : end;
 }
 
+inline uint32_t OffsetInTable(const Machine& machine, Vpn page) {
+  return static_cast<uint32_t>(page.n) & (machine.huge_pages - 1);
+}
+
+// FindTable where it is not the one that was looked up last.
+const Table* FindOtherTable(const Machine& machine, int mm, uint64_t index);
+
 // The table of the page; nullptr if there is none. Any allocation of a table
 // may move it.
-Table* FindTable(Machine& machine, int mm, Vpn page);
-const Table* FindTable(const Machine& machine, int mm, Vpn page);
+inline const Table* FindTable(const Machine& machine, int mm, Vpn page) {
+  const TableRef& last = machine.mms[mm].last_table;
+  uint64_t index = page.n >> machine.order;
+  return last.index == index ? &machine.tables[last.table]
+                             : FindOtherTable(machine, mm, index);
+}
+inline Table* FindTable(Machine& machine, int mm, Vpn page) {
+  return const_cast<Table*>(
+      FindTable(static_cast<const Machine&>(machine), mm, page));
+}
 Table& FindOrAddTable(Machine& machine, int mm, Vpn page);
 
+// The raw PTE of a page of the table; 0 if there is none.
+inline uint32_t PteIn(const Machine& machine, const Table& table, Vpn page) {
+  uint32_t offset = OffsetInTable(machine, page);
+  if ((table.bitmap[offset / 64] >> (offset % 64) & 1) == 0) return 0;
+  auto index = static_cast<uint64_t>(&table - machine.tables.data());
+  return machine.ptes[(index << machine.order) + offset];
+}
 // The raw PTE of the page; 0 if there is none or a huge PMD is there.
-uint32_t GetPte(const Machine& machine, int mm, Vpn page);
+inline uint32_t GetPte(const Machine& machine, int mm, Vpn page) {
+  const Table* table = FindTable(machine, mm, page);
+  return table == nullptr ? 0 : PteIn(machine, *table, page);
+}
 // The raw huge PMD that maps the page; 0 if there is none.
-uint32_t GetHugePmd(const Machine& machine, int mm, Vpn page);
+inline uint32_t GetHugePmd(const Machine& machine, int mm, Vpn page) {
+  const Table* table = FindTable(machine, mm, page);
+  return table == nullptr ? 0 : table->huge;
+}
 // Sets the PTE, adding the table. REQUIRES: pte != 0, no huge PMD there.
 void SetPte(Machine& machine, int mm, Vpn page, uint32_t pte);
 // REQUIRES: there is a PTE.
@@ -65,7 +93,17 @@ struct Mapping {
   bool write = false;
   Pfn pfn = 0;  // the very page: tails of a compound page count as themselves
 };
-Mapping Lookup(const Machine& machine, int mm, Vpn page);
+inline Mapping Lookup(const Machine& machine, int mm, Vpn page) {
+  const Table* table = FindTable(machine, mm, page);
+  if (table == nullptr) return {};
+  if (table->huge != 0) {
+    return {true, true, (table->huge & kPteWrite) != 0,
+            PfnOf(table->huge) + OffsetInTable(machine, page)};
+  }
+  uint32_t pte = PteIn(machine, *table, page);
+  if ((pte & kPtePresent) == 0) return {};
+  return {true, false, (pte & kPteWrite) != 0, PfnOf(pte)};
+}
 
 }  // namespace lockstep::reference
 
