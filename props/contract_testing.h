@@ -156,21 +156,24 @@ struct Case {
     prepared = FindContract(name)->prepare(step, before, engine);
   }
 
+  StepContext Context() const {
+    return {.config = config,
+            .step = step,
+            .outcome = outcome,
+            .before = before,
+            .after = after,
+            .engine = engine,
+            .events = events,
+            .changed = engine.changed,
+            .prepared = prepared};
+  }
   // The contract `name` holds; it is shown this step by its ops.
   bool Holds(absl::string_view name, Mismatch* mismatch = nullptr) const {
     const Contract* contract = FindContract(name);
     if (contract == nullptr || (contract->ops & OpBit(step.op)) == 0) abort();
     Mismatch ignored;
-    const StepContext context{.config = config,
-                              .step = step,
-                              .outcome = outcome,
-                              .before = before,
-                              .after = after,
-                              .engine = engine,
-                              .events = events,
-                              .changed = engine.changed,
-                              .prepared = prepared};
-    return contract->holds(context, mismatch == nullptr ? &ignored : mismatch);
+    return contract->holds(Context(),
+                           mismatch == nullptr ? &ignored : mismatch);
   }
   bool Holds(absl::string_view name, Outcome instead) {
     outcome = instead;

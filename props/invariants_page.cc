@@ -96,19 +96,9 @@ bool HasLocker(const Machine& machine, Pfn pfn) {
 }
 
 // Calls that munlock pages of the address space they act on.
-bool Munlocks(Op op) {
-  switch (op) {
-    case Op::kMunlock:
-    case Op::kMunlockall:
-    case Op::kMunmap:
-    case Op::kExec:
-    case Op::kExit:
-    case Op::kShmdt:
-      return true;
-    default:
-      return false;
-  }
-}
+constexpr uint64_t kMunlockingOps =
+    OpBit(Op::kMunlock) | OpBit(Op::kMunlockall) | OpBit(Op::kMunmap) |
+    OpBit(Op::kExec) | OpBit(Op::kExit) | OpBit(Op::kShmdt);
 
 }  // namespace
 
@@ -172,7 +162,10 @@ bool MunlockKeepsOtherLockers(const InvariantContext& context, Pfn pfn,
                               Mismatch* mismatch) {
   const Machine& machine = context.machine;
   const Page& page = machine.page(pfn);
-  if (context.step == nullptr || !Munlocks(context.step->op)) return true;
+  if (context.step == nullptr ||
+      (kMunlockingOps & OpBit(context.step->op)) == 0) {
+    return true;
+  }
   if (page.Is(reference::kPageMlocked) || page.compound()) return true;
   if (pfn >= context.before.shares.size()) return true;
   const FrameShare& before = context.before.shares[pfn];
@@ -219,9 +212,11 @@ bool RefcountHolds(const InvariantContext& context, Pfn pfn,
   if (page.Is(reference::kPageTail)) {
     expected = 0;
   } else {
-    const Pfn end = pfn + machine.SizeOf(pfn);
-    for (Pfn part = pfn; part < end; ++part) {
-      expected += machine.page(part).mapcount;
+    expected += page.mapcount;
+    if (page.Is(reference::kPageHead)) {
+      for (Pfn tail = pfn + 1; tail < pfn + machine.huge_pages; ++tail) {
+        expected += machine.page(tail).mapcount;
+      }
     }
     expected += page.mapping != 0 ? 1 : 0;
     expected += page.Is(reference::kPageInBatch) ? 1 : 0;

@@ -157,10 +157,14 @@ absl::Status Runner::Start(const Config& config) {
   outcome_ = Outcome();
   state_->config = config;
   if (checking_ == Checking::kNone) return absl::OkStatus();
+  state_->stale = 0;
   for (int task = 0; task < kTaskSlots; ++task) {
-    engine_->Observe(task, &state_->before.tasks[task]);
+    TaskState& before = state_->before.tasks[task];
+    engine_->Observe(task, &before);
+    // One empty slot is like another.
+    if (!before.exists && !state_->after.tasks[task].exists) continue;
+    state_->stale |= uint32_t{1} << task;
   }
-  state_->stale = kAllTasks;
   ObserveShared(*engine_, &state_->before);
   CopyShared(state_->before, &state_->after);
   if (reference_ != nullptr) state_->invariants.Start(reference_->machine());
@@ -196,13 +200,18 @@ absl::string_view Runner::Check(const Step& step) {
     int task = std::countr_zero(left);
     engine_->Observe(task, &state.after.tasks[task]);
   }
-  for (uint32_t left = state.stale & ~changed; left != 0; left &= left - 1) {
-    int task = std::countr_zero(left);
-    state.after.tasks[task] = state.before.tasks[task];
-  }
   StepEvents events = engine_->Events();
   bool shared = full || MayChangeShared(step.op, state.before, events);
   if (shared) ObserveShared(*engine_, &state.after);
+  // The world after a step that changed nothing is the one before it.
+  const bool same = changed == 0 && !shared;
+  if (!same) {
+    for (uint32_t left = state.stale & ~changed; left != 0; left &= left - 1) {
+      int task = std::countr_zero(left);
+      state.after.tasks[task] = state.before.tasks[task];
+    }
+    state.stale = changed;  // once before and after have changed places, below
+  }
 
   absl::string_view broken;
   if (reference_ != nullptr) {
@@ -217,7 +226,7 @@ absl::string_view Runner::Check(const Step& step) {
                         .step = step,
                         .outcome = outcome_,
                         .before = state.before,
-                        .after = state.after,
+                        .after = same ? state.before : state.after,
                         .engine = *engine_,
                         .events = events,
                         .changed = changed};
@@ -231,7 +240,6 @@ absl::string_view Runner::Check(const Step& step) {
     int task = std::countr_zero(left);
     std::swap(state.before.tasks[task], state.after.tasks[task]);
   }
-  state.stale = changed;
   if (shared) CopyShared(state.after, &state.before);
   return broken;
 }
