@@ -15,29 +15,30 @@
 
 namespace lockstep::reference {
 
-// vm_flags. Own numbers: programs never see them.
+// vm_flags. Own numbers: programs never see them. What can be observed has the
+// number of its RangeBit, which makes observing it a mask.
 enum VmFlag : uint32_t {
   kVmRead = 1 << 0,
   kVmWrite = 1 << 1,
   kVmExec = 1 << 2,
   kVmShared = 1 << 3,  // VM_SHARED and VM_MAYSHARE
-  kVmMayWrite = 1 << 4,
-  kVmGrowsdown = 1 << 5,
-  kVmLocked = 1 << 6,
-  kVmLockonfault = 1 << 7,
+  kVmLocked = 1 << 4,
+  kVmLockonfault = 1 << 5,
+  kVmGrowsdown = 1 << 6,
+  kVmHugetlb = 1 << 7,
   kVmIo = 1 << 8,
   kVmPfnmap = 1 << 9,
   kVmMixedmap = 1 << 10,
   kVmDontexpand = 1 << 11,
-  kVmHugetlb = 1 << 12,
-  kVmDontcopy = 1 << 13,
-  kVmHugepage = 1 << 14,
-  kVmNohugepage = 1 << 15,
-  kVmDontdump = 1 << 16,
-  kVmRandRead = 1 << 17,
-  kVmSeqRead = 1 << 18,
-  kVmMergeable = 1 << 19,
-  kVmShm = 1 << 20,  // an attached SysV segment: has a close method
+  kVmDontcopy = 1 << 12,
+  kVmMayWrite = 1 << 13,
+  kVmShm = 1 << 14,  // an attached SysV segment: has a close method
+  kVmHugepage = 1 << 15,
+  kVmNohugepage = 1 << 16,
+  kVmDontdump = 1 << 17,
+  kVmRandRead = 1 << 18,
+  kVmSeqRead = 1 << 19,
+  kVmMergeable = 1 << 20,
 };
 inline constexpr uint32_t kVmAccess = kVmRead | kVmWrite | kVmExec;
 inline constexpr uint32_t kVmSpecial =
