@@ -72,6 +72,7 @@ struct PageState {
   bool mlocked = false;    // KPF_MLOCKED; false where the engine cannot see it
   bool anonymous = false;  // a private page of the task, not the zero page
   bool zero_page = false;
+  bool guard = false;  // pagemap bit 58 (6.15): MADV_GUARD_INSTALL
 };
 
 // One SysV segment slot.
@@ -111,6 +112,11 @@ class Engine {
   virtual PageState ObservePage(int task, Vpn page) const = 0;
   // Every page of the range is present; costs what is mapped, not the range.
   virtual bool AllPresent(int task, Vpn start, Vpn end) const = 0;
+  // A guard page (MADV_GUARD_INSTALL) lies in the range; no where the engine
+  // cannot see them.
+  virtual bool AnyGuard(int /*task*/, Vpn /*start*/, Vpn /*end*/) const {
+    return false;
+  }
   virtual ShmState ObserveShm(int slot) const = 0;
   // Pages that the user has locked by SHM_LOCK.
   virtual Pages LockedShm(int uid) const = 0;

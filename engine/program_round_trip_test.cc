@@ -188,7 +188,7 @@ class RandomMessages {
     const auto pick = [this](std::initializer_list<const char*> list) {
       return std::string(list.begin()[Below(list.size())]);
     };
-    if (field.name() == "kernel") return pick({"v3.12", "v4.9"});
+    if (field.name() == "kernel") return pick({"v3.12", "v4.9", "v6.18"});
     if (field.name() == "defects") return pick({"", "none", "-D21", "+D1,-D3"});
     if (field.name() == "outcome") return pick({"", "OK", "ENOMEM", "SIGBUS"});
     if (field.name() == "point") {

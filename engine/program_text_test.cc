@@ -300,7 +300,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadText{"config {\n  kernel: \"v2.6\"\n}",
                 "2:3: config.kernel: unknown kernel \"v2.6\", expected one "
-                "of: v3.12, v4.9"},
+                "of: v3.12, v4.9, v6.1, v6.12, v6.18"},
         BadText{"config { defects: \"overlap\" }",
                 "1:10: config.defects: defects: expected +name, -name or a "
                 "leading none, found \"overlap\""},
@@ -318,7 +318,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "SIGSEGV, SIGBUS, SKIPPED or UNSUPPORTED"},
         BadText{"steps { expect {} expect { kernel: [\"v4.9\", \"v5\"] } }",
                 "1:19: steps[0].expect[1].kernel[1]: unknown kernel \"v5\", "
-                "expected one of: v3.12, v4.9"},
+                "expected one of: v3.12, v4.9, v6.1, v6.12, v6.18"},
         BadText{"description: \"\\377\"", "1:1: description: not UTF-8"},
         BadText{"steps { expect { counters { name: \"\\xff\" } } }",
                 "1:18: steps[0].expect[0].counters[0]: the name is not "

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "engine/program.h"
 #include "engine/reference/machine.h"
 #include "engine/reference/reference_engine.h"
@@ -136,10 +137,10 @@ TEST_P(CheckingTest, IncrementalAndFullFindTheSameFirstViolation) {
 
 INSTANTIATE_TEST_SUITE_P(Universes, CheckingTest,
                          testing::ValuesIn(Universes()), [](const auto& info) {
-                           absl::string_view kernel = info.param.profile->name;
                            return absl::StrCat(
-                               kernel == "v3.12" ? "v3_12" : "v4_9", "_",
-                               info.param.name);
+                               absl::StrReplaceAll(info.param.profile->name,
+                                                   {{".", "_"}}),
+                               "_", info.param.name);
                          });
 
 // ---- Properties do not trust what they check ----

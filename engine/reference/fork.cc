@@ -26,6 +26,10 @@ int FreeMm(const Machine& machine) {
 void CopyPageRange(Machine& machine, int parent, int child, const Vma& vma) {
   // Special mappings keep driver pages that no fault brings in again.
   if (vma.anon_vma == 0 && !vma.Is(kVmHugetlb | kVmMixedmap)) return;
+  if (vma.Is(kVmHugetlb) && vma.Is(kVmShared) &&
+      machine.Has(Behaviour::kForkSkipsSharedHugetlb)) {
+    return;
+  }
   bool cow = !vma.Is(kVmShared) && vma.Is(kVmMayWrite);
   for (Vpn at = vma.start;
        auto entry = NextEntry(machine, parent, at, vma.end);) {
@@ -63,8 +67,10 @@ void DupMmap(Machine& machine, int parent, int child) {
     }
     Vma copy = vma;
     copy.flags &= ~kVmLockedMask;
+    const bool wiped = vma.Is(kVmWipeonfork);
+    if (wiped) copy.anon_vma = 0;
     InsertVma(machine, child, copy);
-    CopyPageRange(machine, parent, child, vma);
+    if (!wiped) CopyPageRange(machine, parent, child, vma);
   }
 }
 
