@@ -66,7 +66,7 @@ struct Example {
   Program program;
   DocumentedProgram documented;
 
-  Example() { documented.profile = &DocumentedProfile(); }
+  Example() { documented.profile = &DocumentedProfile(program); }
   DocumentedStep& Add(const Step& step, Outcome outcome,
                       std::optional<uint64_t> locked_vm = std::nullopt) {
     DocumentedStep documented_step;
