@@ -297,7 +297,8 @@ bool FailedEffect(const StepContext& context, const Move& move,
   // From 6.17 on what the call itself asks comes first.
   const bool asked = context.outcome.Is(EFAULT) || context.outcome.Is(EAGAIN);
   if (context.config.profile->Has(Behaviour::kMremapChecksFirst) && asked &&
-      move.old_bytes != 0 && !TailIsBad(move) &&
+      move.old_bytes != 0 &&
+      !(move.old_bytes > move.new_bytes && TailIsBad(move)) &&
       !TouchesHugetlb(before, move.start(), move.tail_end())) {
     return NothingChanged(before, after, mismatch);
   }

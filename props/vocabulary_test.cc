@@ -94,6 +94,61 @@ TEST(VocabularyTest, ProgramsHaveTheStepsProfileAndDefectsAskedFor) {
   }
 }
 
+// Steps of 2000 programs for the kernel that the test is true of.
+uint64_t CountOn(absl::string_view kernel,
+                 const std::function<bool(const Step&)>& test) {
+  VocabularyOptions options;
+  options.profile = *FindProfile(kernel);
+  options.defects = {};
+  uint64_t count = 0;
+  for (const Program& program : RandomPrograms(2000, options)) {
+    for (const Step& step : program.steps) count += test(step) ? 1 : 0;
+  }
+  return count;
+}
+
+TEST(VocabularyTest, AsksEachKernelForWhatItHasAndSeldomForMore) {
+  struct Row {
+    absl::string_view name, before, since;
+    bool (*test)(const Step& step);
+  };
+  static constexpr Row kRows[] = {
+      {"secret", "v4.9", "v6.1",
+       [](const Step& step) {
+         return step.op == Op::kMmap &&
+                (step.flags & uapi::kMapAnonymous) == 0 &&
+                step.value == static_cast<uint32_t>(MmapSource::kSecret);
+       }},
+      {"droppable", "v6.1", "v6.12",
+       [](const Step& step) {
+         return step.op == Op::kMmap &&
+                (step.flags & uapi::kMapType) == uapi::kMapDroppable;
+       }},
+      {"dontneed_locked", "v4.9", "v6.1",
+       [](const Step& step) {
+         return step.op == Op::kMadvise &&
+                step.flags == uapi::kMadvDontneedLocked;
+       }},
+      {"guard", "v6.12", "v6.18",
+       [](const Step& step) {
+         return step.op == Op::kMadvise &&
+                step.flags == uapi::kMadvGuardInstall;
+       }},
+      {"dontunmap of the same size", "v4.9", "v6.1",
+       [](const Step& step) {
+         return step.op == Op::kMremap &&
+                (step.flags & uapi::kMremapDontunmap) != 0 &&
+                step.length == step.length2;
+       }},
+  };
+  for (const Row& row : kRows) {
+    const uint64_t before = CountOn(row.before, row.test);
+    const uint64_t since = CountOn(row.since, row.test);
+    EXPECT_GT(before, 0u) << row.name;
+    EXPECT_GT(since, 2 * before) << row.name;
+  }
+}
+
 TEST(VocabularyTest, AFixedConfigurationIsLeftAlone) {
   VocabularyOptions options;
   options.vary_config = false;
