@@ -156,12 +156,17 @@ int MadviseCollapse(Machine& machine, int mm, const Vma& vma, Vpn start,
   Vpn low = TableStart(machine, start + TableSpan(machine) - Pages{1});
   Vpn high = TableStart(machine, end);
   if (low > high) return EINVAL;
-  bool all = true;
-  for (Vpn at = low; at < high; at += TableSpan(machine)) {
-    if (GetHugePmd(machine, mm, at) != 0) continue;
-    all &= CollapseHugePage(machine, mm, at, /*asked_for=*/true);
+  // Windows without a page table cannot be collapsed and are passed over.
+  Pages missing = high - low;
+  for (Vpn at = low; auto entry = NextEntry(machine, mm, at, high);) {
+    const Vpn window = TableStart(machine, entry->page);
+    at = window + TableSpan(machine);
+    if (entry->huge ||
+        CollapseHugePage(machine, mm, window, /*asked_for=*/true)) {
+      missing -= TableSpan(machine);
+    }
   }
-  if (all) return 0;
+  if (missing.n == 0) return 0;
   return machine.step_events.allocation_failed ? ENOMEM : EINVAL;
 }
 
