@@ -28,6 +28,7 @@ packages=(
   ninja-build
   pkg-config
   protobuf-compiler
+  qemu-system-x86
 )
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

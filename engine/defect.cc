@@ -96,6 +96,24 @@ constexpr DefectInfo kDefects[] = {
      "A write fault that copies a huge page after fork leaves the old page "
      "Mlocked, though only the child maps it, without a lock.",
      "mlocked-has-locker"},
+    {Defect::kDontunmapDoubleCharge, "D25", "dontunmap-double-charge",
+     "none known; found by Lockstep, measured on 6.18.44",
+     "6.15 (?) to 6.18, not 6.12",
+     "MREMAP_DONTUNMAP of locked memory charges locked_vm for the new mapping "
+     "though the old one gives its lock up.",
+     "locked-vm"},
+    {Defect::kDontunmapUnlocksWhole, "D26", "dontunmap-unlocks-whole",
+     "none known; found by Lockstep, measured on 6.18.44",
+     "6.15 (?) to 6.18, not 6.12",
+     "MREMAP_DONTUNMAP of a part of a locked VMA does not split it first, so "
+     "all of the VMA loses the lock and the rest stays charged.",
+     "locked-vm"},
+    {Defect::kDontunmapSelfMerge, "D27", "dontunmap-self-merge",
+     "in 6.12.y and 6.1.y by now; found by Lockstep, measured on 6.18.44",
+     "6.18, not 6.12.117",
+     "MREMAP_DONTUNMAP of memory that was never touched to its own edge merges "
+     "the new mapping with the old, and both lose the lock.",
+     "locked-vm"},
 };
 static_assert(std::size(kDefects) == kDefectCount);
 

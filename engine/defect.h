@@ -15,22 +15,25 @@
 namespace lockstep {
 
 enum class Defect : uint8_t {
-  kPagevecIsolationLeak,  // D1
-  kThpSplitRace,          // D2
-  kOverlapDoubleCount,    // D3
-  kOnfaultDoubleCharge,   // D4
-  kOverlapIntOverflow,    // D5
-  kMclOnfaultAlone,       // D6
-  kUnsignedNrDelta,       // D9
-  kRacyStackCharge,       // D16
-  kMprotectNoCow,         // D17
-  kMigrateDropsMlocked,   // D18
-  kRmapTrylock,           // D19
-  kThpSingleEvent,        // D21
-  kThpCowStaleMlocked,    // D24: found by Lockstep, not in semantics.md
+  kPagevecIsolationLeak,   // D1
+  kThpSplitRace,           // D2
+  kOverlapDoubleCount,     // D3
+  kOnfaultDoubleCharge,    // D4
+  kOverlapIntOverflow,     // D5
+  kMclOnfaultAlone,        // D6
+  kUnsignedNrDelta,        // D9
+  kRacyStackCharge,        // D16
+  kMprotectNoCow,          // D17
+  kMigrateDropsMlocked,    // D18
+  kRmapTrylock,            // D19
+  kThpSingleEvent,         // D21
+  kThpCowStaleMlocked,     // D24: found by Lockstep
+  kDontunmapDoubleCharge,  // D25: found by Lockstep
+  kDontunmapUnlocksWhole,  // D26: found by Lockstep
+  kDontunmapSelfMerge,     // D27: found by Lockstep
 };
 inline constexpr int kDefectCount =
-    static_cast<int>(Defect::kThpCowStaleMlocked) + 1;
+    static_cast<int>(Defect::kDontunmapSelfMerge) + 1;
 
 class DefectSet {
  public:

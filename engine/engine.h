@@ -14,41 +14,11 @@
 #include "absl/strings/string_view.h"
 #include "engine/outcome.h"
 #include "engine/program.h"
+#include "engine/range.h"
 #include "engine/step.h"
 #include "engine/units.h"
 
 namespace lockstep {
-
-// Attributes of a mapped range that programs can observe or know.
-enum RangeBit : uint32_t {
-  kRangeRead = 1 << 0,
-  kRangeWrite = 1 << 1,
-  kRangeExec = 1 << 2,
-  kRangeShared = 1 << 3,
-  kRangeLocked = 1 << 4,       // VM_LOCKED
-  kRangeLockOnFault = 1 << 5,  // VM_LOCKONFAULT
-  kRangeGrowsdown = 1 << 6,
-  kRangeHugetlb = 1 << 7,
-  kRangeIo = 1 << 8,       // VM_IO or VM_PFNMAP: no pages behind it
-  kRangeSpecial = 1 << 9,  // VM_SPECIAL of any kind: never locked
-  kRangeFile = 1 << 10,    // a file, SysV segment or shared anonymous
-  kRangeSecret = 1 << 11,
-  kRangeDroppable = 1 << 12,
-  kRangeMayWrite = 1 << 13,
-  kRangeShm = 1 << 14,  // a SysV segment
-};
-
-// A range of equal attributes. Neighbours may have equal attributes too: where
-// one VMA ends and the next begins differs between kernels.
-struct Range {
-  Vpn start, end;
-  uint32_t bits = 0;
-  // Pages from here on lie behind the end of the file: faults are SIGBUS.
-  // `end` where there is no such page.
-  Vpn eof;
-  bool Has(RangeBit bit) const { return (bits & bit) != 0; }
-  bool operator==(const Range&) const = default;
-};
 
 // One task as it can be observed between two steps.
 struct TaskState {
@@ -72,6 +42,7 @@ struct PageState {
   bool mlocked = false;    // KPF_MLOCKED; false where the engine cannot see it
   bool anonymous = false;  // a private page of the task, not the zero page
   bool zero_page = false;
+  bool guard = false;  // pagemap bit 58 (6.15): MADV_GUARD_INSTALL
 };
 
 // One SysV segment slot.
@@ -111,6 +82,11 @@ class Engine {
   virtual PageState ObservePage(int task, Vpn page) const = 0;
   // Every page of the range is present; costs what is mapped, not the range.
   virtual bool AllPresent(int task, Vpn start, Vpn end) const = 0;
+  // A guard page (MADV_GUARD_INSTALL) lies in the range; no where the engine
+  // cannot see them.
+  virtual bool AnyGuard(int /*task*/, Vpn /*start*/, Vpn /*end*/) const {
+    return false;
+  }
   virtual ShmState ObserveShm(int slot) const = 0;
   // Pages that the user has locked by SHM_LOCK.
   virtual Pages LockedShm(int uid) const = 0;

@@ -41,16 +41,111 @@ constexpr BehaviourInfo kBehaviours[] = {
      "4.12 and 4.9.34: stack_guard_gap"},
     {Behaviour::kOnfaultNeedsAccess, "onfault-needs-access",
      "to 5.17: populate of a lock-on-fault VMA checks access"},
+    {Behaviour::kMapSharedValidate, "map-shared-validate",
+     "4.15: do_mmap, MAP_SHARED_VALIDATE"},
+    {Behaviour::kMapFixedNoreplace, "map-fixed-noreplace",
+     "4.17: do_mmap, MAP_FIXED_NOREPLACE"},
+    {Behaviour::kMemfdSecret, "memfd-secret",
+     "5.14: mm/secretmem.c; up to 6.4 at secretmem.enable=1"},
+    {Behaviour::kMapDroppable, "map-droppable", "6.11: do_mmap, MAP_DROPPABLE"},
+    {Behaviour::kBrkShrinkNeedsHeap, "brk-shrink-needs-heap",
+     "6.1: brk, the search for brkvma"},
+    {Behaviour::kMapStackNoThp, "map-stack-no-thp",
+     "6.7: calc_vm_flag_bits, MAP_STACK"},
+    {Behaviour::kThpAlignedPlacement, "thp-aligned-placement",
+     "6.7: __get_unmapped_area, thp_get_unmapped_area"},
+    {Behaviour::kMmapUnmapsLast, "mmap-unmaps-last",
+     "6.12: mmap_region, vms_gather_munmap_vmas, vms_complete_munmap_vmas"},
+    {Behaviour::kMremapNoPrivateCopy, "mremap-no-private-copy",
+     "4.14: vma_to_resize"},
+    {Behaviour::kMremapFixedNeedsMaps, "mremap-fixed-needs-maps",
+     "5.1: mremap_to"},
+    {Behaviour::kMremapDontunmap, "mremap-dontunmap",
+     "5.7: move_vma; 5.13: of any mapping"},
+    {Behaviour::kMremapHugetlb, "mremap-hugetlb",
+     "5.16: mremap, vma_lookup and hugetlb"},
+    {Behaviour::kMremapChecksFirst, "mremap-checks-first",
+     "6.17: check_mremap_params, check_prep_vma"},
+    {Behaviour::kMremapMovesSeveral, "mremap-moves-several",
+     "6.17: remap_move"},
+    {Behaviour::kMadvWipeonfork, "madv-wipeonfork",
+     "4.14: madvise_behavior, dup_mmap"},
+    {Behaviour::kMadvCold, "madv-cold", "5.4: madvise_cold, madvise_pageout"},
+    {Behaviour::kMadvPopulate, "madv-populate", "5.14: madvise_populate"},
+    {Behaviour::kMadvDontneedLocked, "madv-dontneed-locked",
+     "5.18: madvise_dontneed_free_valid_vma"},
+    {Behaviour::kMadvCollapse, "madv-collapse", "6.1: madvise_collapse"},
+    {Behaviour::kMadvRemoveMaywrite, "madv-remove-maywrite",
+     "6.7: madvise_remove, vma_is_shared_maywrite"},
+    {Behaviour::kMadvPopulateStops, "madv-populate-stops",
+     "6.9: madvise_populate, faultin_page_range"},
+    {Behaviour::kMadvGuard, "madv-guard",
+     "6.13: madvise_guard_install; 6.15: of files"},
+    {Behaviour::kThpCowSplits, "thp-cow-splits", "5.8: do_huge_pmd_wp_page"},
+    {Behaviour::kForkSkipsSharedHugetlb, "fork-skips-shared-hugetlb",
+     "5.19: vma_needs_copy"},
 };
 static_assert(std::size(kBehaviours) == kBehaviourCount);
 
-constexpr uint32_t Behaviours(std::initializer_list<Behaviour> behaviours) {
-  uint32_t bits = 0;
+static_assert(kBehaviourCount <= 64, "Profile::behaviours has 64 bits");
+
+constexpr uint64_t Behaviours(std::initializer_list<Behaviour> behaviours) {
+  uint64_t bits = 0;
   for (Behaviour behaviour : behaviours) {
-    bits |= uint32_t{1} << static_cast<int>(behaviour);
+    bits |= uint64_t{1} << static_cast<int>(behaviour);
   }
   return bits;
 }
+
+// The page-level mechanism that is modelled for a kernel, as the behaviours
+// that belong to it.
+//
+// That of v4.9 (pagevec munlock, no mlock_count) stands in for the folio
+// batches of 5.18 and later until these are modelled: programs see the same
+// lock flags, charges, residency and errnos, but which page is Mlocked at which
+// moment, and the counters, are those of v4.9.
+constexpr uint64_t kPagevecMechanism = Behaviours({
+    Behaviour::kLruPerNode,
+    Behaviour::kPteMappedThp,
+    Behaviour::kFlushOnCompound,
+    Behaviour::kFlushWhenFull,
+});
+
+// What v6.1 and every later profile have.
+constexpr uint64_t kSince61 = Behaviours({
+    Behaviour::kMlock2,
+    Behaviour::kKillableMmapLock,
+    Behaviour::kMadvFree,
+    Behaviour::kStackGuardGap,
+    Behaviour::kMapSharedValidate,
+    Behaviour::kMapFixedNoreplace,
+    Behaviour::kMemfdSecret,
+    Behaviour::kBrkShrinkNeedsHeap,
+    Behaviour::kMremapNoPrivateCopy,
+    Behaviour::kMremapFixedNeedsMaps,
+    Behaviour::kMremapDontunmap,
+    Behaviour::kMremapHugetlb,
+    Behaviour::kMadvWipeonfork,
+    Behaviour::kMadvCold,
+    Behaviour::kMadvPopulate,
+    Behaviour::kMadvDontneedLocked,
+    Behaviour::kMadvCollapse,
+    Behaviour::kThpCowSplits,
+    Behaviour::kForkSkipsSharedHugetlb,
+});
+constexpr uint64_t kSince612 = kSince61 | Behaviours({
+                                              Behaviour::kMapDroppable,
+                                              Behaviour::kMapStackNoThp,
+                                              Behaviour::kThpAlignedPlacement,
+                                              Behaviour::kMmapUnmapsLast,
+                                              Behaviour::kMadvRemoveMaywrite,
+                                              Behaviour::kMadvPopulateStops,
+                                          });
+constexpr uint64_t kSince618 = kSince612 | Behaviours({
+                                               Behaviour::kMremapChecksFirst,
+                                               Behaviour::kMremapMovesSeveral,
+                                               Behaviour::kMadvGuard,
+                                           });
 
 constexpr DefectSet kV312Defects = {
     Defect::kPagevecIsolationLeak, Defect::kThpSplitRace,
@@ -58,6 +153,19 @@ constexpr DefectSet kV312Defects = {
     Defect::kMprotectNoCow,        Defect::kMigrateDropsMlocked,
     Defect::kRmapTrylock,          Defect::kThpSingleEvent,
     Defect::kThpCowStaleMlocked,
+};
+
+// They came with the split of mremap into steps (6.15, ?).
+constexpr DefectSet kDontunmapDefects = {Defect::kDontunmapDoubleCharge,
+                                         Defect::kDontunmapUnlocksWhole,
+                                         Defect::kDontunmapSelfMerge};
+
+// Defects that a program meets whatever mechanism moves the pages.
+constexpr DefectSet kSystemCallDefects = {
+    Defect::kOverlapDoubleCount,    Defect::kOnfaultDoubleCharge,
+    Defect::kOverlapIntOverflow,    Defect::kMclOnfaultAlone,
+    Defect::kMprotectNoCow,         Defect::kDontunmapDoubleCharge,
+    Defect::kDontunmapUnlocksWhole, Defect::kDontunmapSelfMerge,
 };
 
 constexpr Profile kProfiles[] = {
@@ -95,6 +203,32 @@ constexpr Profile kProfiles[] = {
                        Defect::kMprotectNoCow, Defect::kMigrateDropsMlocked,
                        Defect::kRmapTrylock, Defect::kThpSingleEvent,
                        Defect::kThpCowStaleMlocked},
+        .stack_guard_gap = 256,
+    },
+    {
+        .name = "v6.1",
+        .title = "what programs see of v6.1.y, over the page mechanism of v4.9",
+        .behaviours = kSince61 | kPagevecMechanism,
+        .shipped = {},
+        .applicable = kSystemCallDefects,
+        .stack_guard_gap = 256,
+    },
+    {
+        .name = "v6.12",
+        .title =
+            "what programs see of v6.12.y, over the page mechanism of v4.9",
+        .behaviours = kSince612 | kPagevecMechanism,
+        .shipped = {},
+        .applicable = kSystemCallDefects,
+        .stack_guard_gap = 256,
+    },
+    {
+        .name = "v6.18",
+        .title =
+            "what programs see of v6.18.y, over the page mechanism of v4.9",
+        .behaviours = kSince618 | kPagevecMechanism,
+        .shipped = kDontunmapDefects,
+        .applicable = kSystemCallDefects,
         .stack_guard_gap = 256,
     },
 };

@@ -33,9 +33,46 @@ enum class Behaviour : uint8_t {
   kStackGuardGap,       // stack growth keeps a gap of 256 pages (4.12, and
                         // 4.9.34), not one guard page inside the VMA
   kOnfaultNeedsAccess,  // lock-on-fault of PROT_NONE is ENOMEM (to 5.17)
+
+  // mmap and brk.
+  kMapSharedValidate,    // MAP_SHARED_VALIDATE (4.15)
+  kMapFixedNoreplace,    // MAP_FIXED_NOREPLACE (4.17)
+  kMemfdSecret,          // memfd_secret (5.14)
+  kMapDroppable,         // MAP_DROPPABLE (6.11)
+  kBrkShrinkNeedsHeap,   // a break does not go down over a hole (6.1)
+  kMapStackNoThp,        // MAP_STACK memory gets no huge pages (6.7)
+  kThpAlignedPlacement,  // anonymous memory of whole huge pages is put where
+                         // they fit (6.7)
+  kMmapUnmapsLast,       // mmap unmaps what it replaces when nothing of its own
+                         // can fail any more, and says why it cannot (6.12)
+
+  // mremap.
+  kMremapNoPrivateCopy,   // old length 0 of a private mapping is EINVAL (4.14)
+  kMremapFixedNeedsMaps,  // MREMAP_FIXED near max_map_count is ENOMEM before
+                          // it unmaps (5.1)
+  kMremapDontunmap,       // MREMAP_DONTUNMAP (5.7; of any memory 5.13)
+  kMremapHugetlb,       // moves and cuts hugetlb memory; looks for the mapping
+                        // before all else (5.16)
+  kMremapChecksFirst,   // all checks come before MREMAP_FIXED unmaps (6.17)
+  kMremapMovesSeveral,  // a move without a change of size takes any number of
+                        // VMAs (6.17)
+
+  // madvise.
+  kMadvWipeonfork,      // MADV_WIPEONFORK, MADV_KEEPONFORK (4.14)
+  kMadvCold,            // MADV_COLD, MADV_PAGEOUT (5.4)
+  kMadvPopulate,        // MADV_POPULATE_READ, MADV_POPULATE_WRITE (5.14)
+  kMadvDontneedLocked,  // MADV_DONTNEED_LOCKED; hugetlb memory too (5.18)
+  kMadvCollapse,        // MADV_COLLAPSE (6.1)
+  kMadvRemoveMaywrite,  // MADV_REMOVE asks for VM_MAYWRITE only (6.7)
+  kMadvPopulateStops,   // MADV_POPULATE_* ends at a hole (6.9)
+  kMadvGuard,           // MADV_GUARD_INSTALL, _REMOVE (6.13; of files 6.15)
+
+  // Faults and fork.
+  kThpCowSplits,            // a huge page is not copied whole after fork (5.8)
+  kForkSkipsSharedHugetlb,  // the child faults shared hugetlb pages (5.19)
 };
 inline constexpr int kBehaviourCount =
-    static_cast<int>(Behaviour::kOnfaultNeedsAccess) + 1;
+    static_cast<int>(Behaviour::kForkSkipsSharedHugetlb) + 1;
 
 struct BehaviourInfo {
   Behaviour behaviour;
@@ -47,7 +84,7 @@ absl::Span<const BehaviourInfo> AllBehaviours();
 struct Profile {
   absl::string_view name;        // "v4.9"
   absl::string_view title;       // which mm/mlock.c it is
-  uint32_t behaviours = 0;       // bits of Behaviour
+  uint64_t behaviours = 0;       // bits of Behaviour
   DefectSet shipped;             // defects this kernel was released with
   DefectSet applicable;          // defects that make sense over this mechanism
   uint32_t stack_guard_gap = 0;  // pages

@@ -14,9 +14,12 @@ namespace lockstep {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 const Profile& V312() { return **FindProfile("v3.12"); }
 const Profile& V49() { return **FindProfile("v4.9"); }
+const Profile& Named(absl::string_view name) { return **FindProfile(name); }
 
 TEST(ProfileTest, BehavioursAreInOrderWithUniqueNames) {
   ASSERT_EQ(AllBehaviours().size(), static_cast<size_t>(kBehaviourCount));
@@ -43,7 +46,8 @@ TEST(ProfileTest, AnUnknownProfileIsAnErrorThatNamesTheKnownOnes) {
   const absl::Status status = FindProfile("v2.6\n").status();
   EXPECT_TRUE(absl::IsNotFound(status));
   EXPECT_EQ(status.message(),
-            "unknown kernel \"v2.6\\n\", expected one of: v3.12, v4.9");
+            "unknown kernel \"v2.6\\n\", expected one of: v3.12, v4.9, v6.1, "
+            "v6.12, v6.18");
 }
 
 TEST(ProfileTest, ShippedDefectsAreApplicable) {
@@ -78,15 +82,64 @@ TEST(ProfileTest, Version312IsSeed001) {
   EXPECT_EQ(V312().stack_guard_gap, 1u);
 }
 
-TEST(ProfileTest, Version49IsSeed000) {
+// The names of a profile's behaviours that another does not have.
+std::set<absl::string_view> Beyond(const Profile& profile,
+                                   const Profile& before) {
+  std::set<absl::string_view> names;
   for (const BehaviourInfo& info : AllBehaviours()) {
-    EXPECT_TRUE(V49().Has(info.behaviour)) << info.name;
+    if (profile.Has(info.behaviour) && !before.Has(info.behaviour)) {
+      names.insert(info.name);
+    }
   }
+  return names;
+}
+
+TEST(ProfileTest, Version49IsSeed000) {
+  EXPECT_THAT(Beyond(V49(), V312()),
+              UnorderedElementsAre("mlock2", "killable-mmap-lock", "madv-free",
+                                   "lru-per-node", "pte-mapped-thp",
+                                   "flush-on-compound", "flush-when-full",
+                                   "stack-guard-gap", "onfault-needs-access"));
   EXPECT_EQ(V49().shipped,
             DefectSet({Defect::kMclOnfaultAlone, Defect::kThpSingleEvent,
                        Defect::kThpCowStaleMlocked}));
   EXPECT_FALSE(V49().applicable.Has(Defect::kThpSplitRace));
   EXPECT_EQ(V49().stack_guard_gap, 256u);
+}
+
+// What programs see of later kernels comes on top, over v4.9's page mechanism.
+TEST(ProfileTest, Version61HasWhatCameAfter49) {
+  EXPECT_THAT(Beyond(Named("v6.1"), V49()),
+              UnorderedElementsAre(
+                  "map-shared-validate", "map-fixed-noreplace", "memfd-secret",
+                  "brk-shrink-needs-heap", "mremap-no-private-copy",
+                  "mremap-fixed-needs-maps", "mremap-dontunmap",
+                  "mremap-hugetlb", "madv-wipeonfork", "madv-cold",
+                  "madv-populate", "madv-dontneed-locked", "madv-collapse",
+                  "thp-cow-splits", "fork-skips-shared-hugetlb"));
+  EXPECT_THAT(Beyond(V49(), Named("v6.1")),
+              UnorderedElementsAre("onfault-needs-access"));
+  EXPECT_EQ(Named("v6.1").shipped, DefectSet());
+}
+
+TEST(ProfileTest, Version612HasWhatCameAfter61) {
+  EXPECT_THAT(
+      Beyond(Named("v6.12"), Named("v6.1")),
+      UnorderedElementsAre("map-droppable", "map-stack-no-thp",
+                           "thp-aligned-placement", "mmap-unmaps-last",
+                           "madv-remove-maywrite", "madv-populate-stops"));
+  EXPECT_THAT(Beyond(Named("v6.1"), Named("v6.12")), IsEmpty());
+  EXPECT_EQ(Named("v6.12").shipped, DefectSet());
+}
+
+TEST(ProfileTest, Version618HasWhatCameAfter612) {
+  EXPECT_THAT(Beyond(Named("v6.18"), Named("v6.12")),
+              UnorderedElementsAre("mremap-checks-first",
+                                   "mremap-moves-several", "madv-guard"));
+  EXPECT_THAT(Beyond(Named("v6.12"), Named("v6.18")), IsEmpty());
+  EXPECT_EQ(Named("v6.18").shipped, DefectSet({Defect::kDontunmapDoubleCharge,
+                                               Defect::kDontunmapUnlocksWhole,
+                                               Defect::kDontunmapSelfMerge}));
 }
 
 TEST(ParseDefectsTest, NoChangesAreTheShippedDefects) {

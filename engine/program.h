@@ -29,9 +29,10 @@ struct Config {
   DefectSet defects = DefaultProfile().shipped;
   uint64_t arena_pages = 64;
   uint64_t memory_pages = 1024;
-  uint64_t image_pages = 0;
-  uint64_t memlock_limit = 65536;  // bytes
-  uint64_t file_size = 65536;      // bytes
+  uint64_t image_pages = 0;           // never locked
+  uint64_t image_lockable_pages = 0;  // locked by mlockall
+  uint64_t memlock_limit = 65536;     // bytes
+  uint64_t file_size = 65536;         // bytes
   uint32_t zones = 1;
   uint32_t cpus = 2;
   uint32_t hpage_pmd_order = 4;

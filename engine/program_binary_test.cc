@@ -118,7 +118,7 @@ TEST(ProgramBinaryTest, TextThatIsNotUtf8IsAnError) {
 TEST(ProgramBinaryTest, UnknownNamesAreErrorsWithTheirPath) {
   EXPECT_EQ(ErrorOf(Delimited(1, Delimited(1, "v9"))),
             "test.binpb: config.kernel: unknown kernel \"v9\", expected one "
-            "of: v3.12, v4.9");
+            "of: v3.12, v4.9, v6.1, v6.12, v6.18");
   EXPECT_THAT(ErrorOf(Delimited(2, Delimited(3, Delimited(2, "EFOO")))),
               StartsWith("test.binpb: steps[0].expect[0].outcome: unknown "
                          "outcome \"EFOO\""));

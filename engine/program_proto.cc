@@ -64,6 +64,7 @@ constexpr ConfigNumber kConfigNumbers[] = {
     LOCKSTEP_CONFIG_NUMBER(hpage_pmd_order, 9),
     LOCKSTEP_CONFIG_NUMBER(max_map_count, std::numeric_limits<uint32_t>::max()),
     LOCKSTEP_CONFIG_NUMBER(image_pages, uint64_t{1} << 32),
+    LOCKSTEP_CONFIG_NUMBER(image_lockable_pages, uint64_t{1} << 20),
     LOCKSTEP_CONFIG_NUMBER(nr_hugepages, uint64_t{1} << 16),
 };
 #undef LOCKSTEP_CONFIG_NUMBER

@@ -141,6 +141,7 @@ TEST(RoundTripTest, EveryNumberOfTheConfiguration) {
   config.arena_pages = uint64_t{1} << 32;
   config.memory_pages = 77;
   config.image_pages = 5;
+  config.image_lockable_pages = 6;
   config.memlock_limit = kRlimInfinity;
   config.file_size = 0;
   config.zones = 3;
@@ -188,7 +189,7 @@ class RandomMessages {
     const auto pick = [this](std::initializer_list<const char*> list) {
       return std::string(list.begin()[Below(list.size())]);
     };
-    if (field.name() == "kernel") return pick({"v3.12", "v4.9"});
+    if (field.name() == "kernel") return pick({"v3.12", "v4.9", "v6.18"});
     if (field.name() == "defects") return pick({"", "none", "-D21", "+D1,-D3"});
     if (field.name() == "outcome") return pick({"", "OK", "ENOMEM", "SIGBUS"});
     if (field.name() == "point") {
@@ -287,6 +288,7 @@ TEST(RoundTripTest, AnyMessageIsAProgramWithinBounds) {
     ASSERT_TRUE(config.memory_pages >= 1 && config.memory_pages <= uint64_t{1}
                                                                        << 24);
     ASSERT_LE(config.image_pages, uint64_t{1} << 32);
+    ASSERT_LE(config.image_lockable_pages, uint64_t{1} << 20);
     ASSERT_TRUE(config.zones >= 1 && config.zones <= kMaxZones);
     ASSERT_TRUE(config.cpus >= 1 && config.cpus <= kMaxCpus);
     ASSERT_TRUE(config.hpage_pmd_order >= 1 && config.hpage_pmd_order <= 9);

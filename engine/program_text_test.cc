@@ -58,11 +58,13 @@ TEST(ProgramTextTest, NumbersAreBroughtIntoTheirRanges) {
           "config { arena_pages: 18446744073709551615 "
           "memory_pages: 18446744073709551615 zones: 4294967295 "
           "cpus: 9 hpage_pmd_order: 10 image_pages: 18446744073709551615 "
+          "image_lockable_pages: 18446744073709551615 "
           "nr_hugepages: 4294967295 uid: 6 transparent_hugepage: 77 }")
           .config;
   EXPECT_EQ(config.arena_pages, uint64_t{1} << 32);
   EXPECT_EQ(config.memory_pages, uint64_t{1} << 24);
   EXPECT_EQ(config.image_pages, uint64_t{1} << 32);
+  EXPECT_EQ(config.image_lockable_pages, uint64_t{1} << 20);
   EXPECT_EQ(config.zones, 4u);
   EXPECT_EQ(config.cpus, 4u);
   EXPECT_EQ(config.hpage_pmd_order, 9u);
@@ -300,7 +302,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadText{"config {\n  kernel: \"v2.6\"\n}",
                 "2:3: config.kernel: unknown kernel \"v2.6\", expected one "
-                "of: v3.12, v4.9"},
+                "of: v3.12, v4.9, v6.1, v6.12, v6.18"},
         BadText{"config { defects: \"overlap\" }",
                 "1:10: config.defects: defects: expected +name, -name or a "
                 "leading none, found \"overlap\""},
@@ -318,7 +320,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "SIGSEGV, SIGBUS, SKIPPED or UNSUPPORTED"},
         BadText{"steps { expect {} expect { kernel: [\"v4.9\", \"v5\"] } }",
                 "1:19: steps[0].expect[1].kernel[1]: unknown kernel \"v5\", "
-                "expected one of: v3.12, v4.9"},
+                "expected one of: v3.12, v4.9, v6.1, v6.12, v6.18"},
         BadText{"description: \"\\377\"", "1:1: description: not UTF-8"},
         BadText{"steps { expect { counters { name: \"\\xff\" } } }",
                 "1:18: steps[0].expect[0].counters[0]: the name is not "

@@ -24,6 +24,8 @@ inline constexpr uint64_t kMmapMinAddr = 0x10000;  // vm.mmap_min_addr
 inline constexpr uint64_t kArenaBase = 0x200000000000;
 inline constexpr uint64_t kHeapBase = 0x100000000000;
 inline constexpr uint64_t kMmapBase = 0x7f0000000000;
+// Where the process's own image is, all of it that lock calls lock.
+inline constexpr uint64_t kImageBase = 0x400000;
 
 // A number of pages.
 struct Pages {

@@ -116,6 +116,9 @@ Faults FaultsOf(const StepContext& context) {
   const bool write = context.step.value != 0;
   const uint32_t needed = write ? uint32_t{kRangeWrite} : kAccessBits;
   if ((range->bits & needed) == 0) return {.segv = true};
+  if (context.engine.ObservePage(TaskSlot(context.step), page).guard) {
+    return {.segv = true};
+  }
   if (page >= range->eof) return {.bus = true};
   faults.ok = true;
   if (range->Has(kRangeHugetlb)) faults.bus = true;  // the pool is empty

@@ -26,6 +26,11 @@ Verdict VerdictOn(const StepContext& context, uint64_t wanted) {
       NearMapCount(context, 2) || context.events.allocation_failed;
   if (wanted <= task.brk) {
     const bool huge = TouchesHugetlb(task, PageOf(new_end), PageOf(old_end));
+    // From 6.1 on there must be some heap left to take away.
+    if (context.config.profile->Has(Behaviour::kBrkShrinkNeedsHeap) &&
+        MappedPages(task, PageOf(new_end), PageOf(old_end)).n == 0) {
+      return Verdict::kMustNot;
+    }
     return scarce || huge ? Verdict::kMay : Verdict::kMust;
   }
   if (new_end == 0 || new_end > kTaskSize) return Verdict::kMustNot;

@@ -112,10 +112,16 @@ bool TaskLawsHold(const TaskState& task, Pages image) {
          total == task.total_vm && (task.future_locked || !task.future_onfault);
 }
 
-// memfd_secret came with 5.14; no profile here has it.
 bool MemfdSecretErrno(const StepContext& context, Mismatch* mismatch) {
-  return !context.outcome.ran() ||
-         Check(context, Allowed::Only(ENOSYS), mismatch);
+  if (!context.outcome.ran()) return true;
+  Allowed allowed = Allowed::Success();
+  if (!context.config.profile->Has(Behaviour::kMemfdSecret)) {
+    allowed = Allowed::Only(ENOSYS);
+  } else if (context.step.length > static_cast<uint64_t>(INT64_MAX)) {
+    allowed = Allowed::Only(EINVAL);
+  }
+  if (context.events.fatal_signal) allowed.Or(EINTR);
+  return Check(context, allowed, mismatch);
 }
 
 constexpr Contract kContracts[] = {
@@ -150,7 +156,8 @@ constexpr Contract kContracts[] = {
      .holds = SpecialNeverLocked,
      .asked = Asked::kLaw},
     {.name = "memfd-secret-errno",
-     .statement = "memfd_secret is ENOSYS before 5.14",
+     .statement = "memfd_secret makes a file where the kernel has it (5.14), "
+                  "else it is ENOSYS",
      .source = "memfd_secret(2)",
      .ops = OpBit(Op::kMemfdSecret),
      .holds = MemfdSecretErrno},

@@ -22,10 +22,19 @@ struct Advice {
   Vpn start, end;
   uint32_t advice;
   bool wraps;
-  // MADV_DONTNEED, MADV_FREE, MADV_REMOVE.
+  // MADV_DONTNEED, MADV_FREE, MADV_REMOVE and the like: never of locked memory.
   bool discards() const {
     return advice == uapi::kMadvDontneed || advice == uapi::kMadvFree ||
-           advice == uapi::kMadvRemove;
+           advice == uapi::kMadvRemove || advice == uapi::kMadvCold ||
+           advice == uapi::kMadvPageout || advice == uapi::kMadvGuardInstall;
+  }
+  // Zaps what it is given.
+  bool zaps() const {
+    return advice == uapi::kMadvDontneed || advice == uapi::kMadvDontneedLocked;
+  }
+  bool populates() const {
+    return advice == uapi::kMadvPopulateRead ||
+           advice == uapi::kMadvPopulateWrite;
   }
 };
 
@@ -37,25 +46,92 @@ Advice AdviceOf(const Step& step) {
           end < address || (step.length != 0 && bytes == 0)};
 }
 
+// Advice that came after 3.12, and the behaviour that says a kernel has it.
+struct AdviceSince {
+  uint32_t first, last;
+  Behaviour behaviour;
+};
+constexpr AdviceSince kAdviceSince[] = {
+    {uapi::kMadvFree, uapi::kMadvFree, Behaviour::kMadvFree},
+    {uapi::kMadvWipeonfork, uapi::kMadvKeeponfork, Behaviour::kMadvWipeonfork},
+    {uapi::kMadvCold, uapi::kMadvPageout, Behaviour::kMadvCold},
+    {uapi::kMadvPopulateRead, uapi::kMadvPopulateWrite,
+     Behaviour::kMadvPopulate},
+    {uapi::kMadvDontneedLocked, uapi::kMadvDontneedLocked,
+     Behaviour::kMadvDontneedLocked},
+    {uapi::kMadvCollapse, uapi::kMadvCollapse, Behaviour::kMadvCollapse},
+    {uapi::kMadvGuardInstall, uapi::kMadvGuardRemove, Behaviour::kMadvGuard},
+};
+
 bool Known(const StepContext& context, uint32_t advice) {
-  if (advice == uapi::kMadvFree) {
-    return context.config.profile->Has(Behaviour::kMadvFree);
+  for (const AdviceSince& row : kAdviceSince) {
+    if (row.first <= advice && advice <= row.last) {
+      return context.config.profile->Has(row.behaviour);
+    }
   }
   return advice <= uapi::kMadvDontneed ||
          (uapi::kMadvRemove <= advice && advice <= uapi::kMadvDodump);
 }
 
+// MADV_DONTNEED and MADV_DONTNEED_LOCKED of hugetlb memory: whole huge pages.
+Allowed DontneedHugetlb(const StepContext& context) {
+  if (!context.config.profile->Has(Behaviour::kMadvDontneedLocked)) {
+    return Allowed::Only(EINVAL);
+  }
+  return Allowed::Success().Or(EINVAL);
+}
+
+Allowed RemoveAnswer(const StepContext& context, const Range& range) {
+  const uint32_t writable =
+      context.config.profile->Has(Behaviour::kMadvRemoveMaywrite)
+          ? kRangeMayWrite
+          : kRangeWrite;
+  if (range.Has(kRangeSpecial)) {
+    return Allowed::Success().Or(EINVAL).Or(EACCES).Or(EOPNOTSUPP);
+  }
+  if (!range.Has(kRangeFile)) return Allowed::Only(EINVAL);
+  if (!range.Has(kRangeShared) || (range.bits & writable) == 0) {
+    return Allowed::Only(EACCES);
+  }
+  if (range.Has(kRangeSecret)) return Allowed::Only(EOPNOTSUPP);
+  // The file system may be one that cannot punch holes.
+  return Allowed::Success().Or(EOPNOTSUPP);
+}
+
+// MADV_POPULATE_READ and _WRITE fault without force: access must be allowed.
+Allowed PopulateAnswer(const StepContext& context, const Advice& advice,
+                       const Range& range) {
+  const RangeBit needed =
+      advice.advice == uapi::kMadvPopulateWrite ? kRangeWrite : kRangeRead;
+  if (range.Has(kRangeIo) || range.Has(kRangeSecret) || !range.Has(needed)) {
+    return Allowed::Only(EINVAL);
+  }
+  const Vpn from = std::max(range.start, advice.start);
+  const Vpn to = std::min(range.end, advice.end);
+  if (range.eof < to || HasGuard(context, from, to)) {
+    return Allowed::Only(EFAULT);
+  }
+  Allowed allowed = Allowed::Success();
+  if (range.Has(kRangeHugetlb)) allowed.Or(EFAULT).Or(ENOMEM);
+  return allowed;
+}
+
 // What one VMA answers. Errors that depend on the kernel's configuration (KSM,
 // huge pages, swap) are allowed beside success.
-Allowed Answer(const Advice& advice, const Range& range) {
-  const bool shared_writable =
-      range.Has(kRangeShared) && range.Has(kRangeWrite);
+Allowed Answer(const StepContext& context, const Advice& advice,
+               const Range& range) {
   Allowed allowed = Allowed::Success();
+  if (advice.zaps() && range.Has(kRangeHugetlb)) {
+    return DontneedHugetlb(context);
+  }
   if (advice.discards() && (range.bits & (kLockBits | kRangeHugetlb)) != 0) {
     return Allowed::Only(EINVAL);
   }
   switch (advice.advice) {
     case uapi::kMadvDontneed:
+    case uapi::kMadvDontneedLocked:
+    case uapi::kMadvCold:
+    case uapi::kMadvPageout:
       // VM_PFNMAP; a plain VM_IO mapping may be zapped.
       if (range.Has(kRangeIo)) allowed = Allowed::Only(EINVAL);
       break;
@@ -67,15 +143,27 @@ Allowed Answer(const Advice& advice, const Range& range) {
       }
       break;
     case uapi::kMadvRemove:
-      if (range.Has(kRangeSpecial)) {
-        allowed.Or(EINVAL).Or(EACCES).Or(EOPNOTSUPP);
-      } else if (!range.Has(kRangeFile)) {
+      return RemoveAnswer(context, range);
+    case uapi::kMadvPopulateRead:
+    case uapi::kMadvPopulateWrite:
+      return PopulateAnswer(context, advice, range);
+    case uapi::kMadvGuardInstall:
+    case uapi::kMadvGuardRemove:
+      if (range.Has(kRangeSpecial)) allowed = Allowed::Only(EINVAL);
+      break;
+    case uapi::kMadvCollapse:
+      // Whether huge pages are to be had, and whether these pages will do.
+      allowed.Or(EINVAL).Or(ENOMEM).Or(EAGAIN).Or(EBUSY);
+      break;
+    case uapi::kMadvWipeonfork:
+      // Private memory without a file, hugetlbfs included.
+      if ((range.bits &
+           (kRangeShared | kRangeFile | kRangeSpecial | kRangeHugetlb)) != 0) {
         allowed = Allowed::Only(EINVAL);
-      } else if (!shared_writable) {
-        allowed = Allowed::Only(EACCES);
-      } else {
-        allowed.Or(EOPNOTSUPP);  // the file system cannot punch holes
       }
+      break;
+    case uapi::kMadvKeeponfork:
+      if (range.Has(kRangeDroppable)) allowed = Allowed::Only(EINVAL);
       break;
     case uapi::kMadvWillneed:
       allowed.Or(EBADF);
@@ -84,6 +172,7 @@ Allowed Answer(const Advice& advice, const Range& range) {
       if (range.Has(kRangeSpecial)) allowed.Or(EINVAL);
       break;
     case uapi::kMadvDodump:
+      if (range.Has(kRangeDroppable)) return Allowed::Only(EINVAL);
       if (range.Has(kRangeSpecial) || range.Has(kRangeHugetlb)) {
         allowed.Or(EINVAL);
       }
@@ -108,6 +197,8 @@ Allowed MadviseOutcome(const StepContext& context, const Advice& advice) {
   if (advice.start == advice.end) return Allowed::Success();
   // Holes do not end the walk; they are ENOMEM at its end. The first VMA that
   // refuses ends it. `allowed` gathers what may already have been refused.
+  const bool stops = advice.populates() &&
+                     context.config.profile->Has(Behaviour::kMadvPopulateStops);
   const TaskState& task = context.task_before();
   const Range* const last = task.ranges.data() + task.ranges.size();
   const Range* range = FindRange(task, advice.start);
@@ -117,8 +208,9 @@ Allowed MadviseOutcome(const StepContext& context, const Advice& advice) {
   for (; range != nullptr && range != last && range->start < advice.end;
        ++range) {
     if (range->start > next) hole = true;
+    if (hole && stops) break;
     next = range->end;
-    const Allowed answer = Answer(advice, *range);
+    const Allowed answer = Answer(context, advice, *range);
     allowed.Merge(answer);
     if (!answer.ok()) return allowed.WithoutSuccess();
   }
@@ -153,7 +245,7 @@ Vpn ActsUpTo(const StepContext& context, const Advice& advice) {
   const Range* range = FindRange(task, advice.start);
   for (; range != nullptr && range != last && range->start < advice.end;
        ++range) {
-    const Allowed answer = Answer(advice, *range);
+    const Allowed answer = Answer(context, advice, *range);
     if (!(answer == Allowed::Success())) {
       return std::max(range->start, advice.start);
     }
@@ -161,16 +253,16 @@ Vpn ActsUpTo(const StepContext& context, const Advice& advice) {
   return advice.end;
 }
 
-// MADV_DONTNEED over several VMAs: those before the first that refuses are
-// zapped all the same.
+// MADV_DONTNEED and _DONTNEED_LOCKED over several VMAs: those before the first
+// that refuses are zapped all the same.
 bool MadviseEffect(const StepContext& context, Mismatch* mismatch) {
   if (!context.outcome.ran() || Disturbed(context)) return true;
   const TaskState& before = context.task_before();
   if (!NothingChanged(before, context.task_after(), mismatch)) return false;
   const Advice advice = AdviceOf(context.step);
-  if (advice.advice != uapi::kMadvDontneed || context.events.interleaved ||
-      OffsetInPage(advice.address) != 0 || advice.wraps ||
-      advice.start == advice.end) {
+  if (!advice.zaps() || !Known(context, advice.advice) ||
+      context.events.interleaved || OffsetInPage(advice.address) != 0 ||
+      advice.wraps || advice.start == advice.end) {
     return true;
   }
   const int slot = TaskSlot(context.step);
@@ -211,12 +303,41 @@ bool MadviseKeepsLocked(const StepContext& context, Mismatch* mismatch) {
                       mismatch);
 }
 
+// Populated pages are there; guarded ones are guards, and no others are after
+// MADV_GUARD_REMOVE.
+bool MadviseLeaves(const StepContext& context, Mismatch* mismatch) {
+  if (!context.outcome.ok() || !PagesUndisturbed(context)) return true;
+  const Advice advice = AdviceOf(context.step);
+  const int slot = TaskSlot(context.step);
+  if (advice.populates()) {
+    return context.engine.AllPresent(slot, advice.start, advice.end) ||
+           Fail(mismatch, DescribePages(advice.start, advice.end, kMapped),
+                "some pages are not present");
+  }
+  if (advice.advice == uapi::kMadvGuardRemove) {
+    return !HasGuard(context, advice.start, advice.end) ||
+           Fail(mismatch, "no guard page in the range", "one is left");
+  }
+  if (advice.advice != uapi::kMadvGuardInstall) return true;
+  // The first pages stand for the others.
+  constexpr Pages kPagesLookedAt{64};
+  const Vpn end = std::min(advice.end, advice.start + kPagesLookedAt);
+  for (Vpn page = advice.start; page < end; ++page) {
+    if (context.engine.ObservePage(slot, page).guard) continue;
+    return Fail(mismatch,
+                absl::StrFormat("page 0x%x is a guard", AddressOf(page)),
+                "it is none");
+  }
+  return true;
+}
+
 constexpr Contract kContracts[] = {
     {.name = "madvise-errno",
      .statement =
-         "madvise: EINVAL for unknown advice and for DONTNEED, FREE and "
-         "REMOVE once the walk meets a locked VMA",
-     .source = "madvise_dontneed, madvise_free, madvise_remove; madvise(2)",
+         "madvise: EINVAL for unknown advice and for DONTNEED, FREE, REMOVE, "
+         "COLD, PAGEOUT and GUARD_INSTALL once the walk meets a locked VMA",
+     .source = "madvise_dontneed_free_valid_vma, madvise_remove, "
+               "can_madv_lru_vma, is_valid_guard_vma; madvise(2)",
      .ops = OpBit(Op::kMadvise),
      .holds = MadviseErrno},
     {.name = "madvise-effect",
@@ -227,11 +348,18 @@ constexpr Contract kContracts[] = {
      .ops = OpBit(Op::kMadvise),
      .holds = MadviseEffect},
     {.name = "madvise-keeps-locked",
-     .statement = "madvise throws away no page of a locked VMA",
+     .statement = "madvise throws away no page of a locked VMA, but for "
+                  "DONTNEED_LOCKED",
      .source = "madvise_dontneed, madvise_free; madvise(2)",
      .ops = OpBit(Op::kMadvise),
      .holds = MadviseKeepsLocked,
      .prepare = NotePresent},
+    {.name = "madvise-leaves",
+     .statement = "POPULATE_READ and _WRITE leave every page present, "
+                  "GUARD_INSTALL guards, GUARD_REMOVE none",
+     .source = "madvise_populate, madvise_guard_install; madvise(2)",
+     .ops = OpBit(Op::kMadvise),
+     .holds = MadviseLeaves},
 };
 
 }  // namespace

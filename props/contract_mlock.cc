@@ -1,7 +1,7 @@
 // Copyright 2026 The Lockstep Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// mlock and mlock2: semantics of do_mlock as in v3.12 and v4.9 without their
+// mlock and mlock2: semantics of do_mlock as in each profile without its
 // defects. The order of the checks is part of the contract: flags, permission,
 // limit, walk over the VMAs, populate.
 
@@ -48,17 +48,32 @@ Allowed PopulateOutcome(const StepContext& context, const Request& request) {
   // A failed allocation is ENOMEM inside and becomes EAGAIN; or a huge page was
   // not to be had and small ones served, or it comes behind another failure.
   if (context.events.allocation_failed) allowed.Or(EAGAIN);
+  // The guard pages of a task that is gone cannot be asked for any more.
+  if (context.events.fatal_signal &&
+      context.config.profile->Has(Behaviour::kMadvGuard)) {
+    allowed.Or(ENOMEM);
+  }
   const Range* const last = task.ranges.data() + task.ranges.size();
   const Range* range = FindRange(task, request.start);
   for (; range != nullptr && range != last && range->start < request.end;
        ++range) {
     if (range->Has(kRangeIo)) continue;
+    // What memfd_secret made cannot be looked at from the kernel, so populate
+    // fails, except where there is nothing to populate.
+    if (range->Has(kRangeSecret)) {
+      if (range->Has(kRangeLockOnFault)) continue;
+      return allowed.Or(ENOMEM);
+    }
     // VMAs that are never locked never become lock-on-fault either: they are
     // populated even by mlock2(MLOCK_ONFAULT).
     const bool fills = !onfault || !Lockable(range->bits);
     const bool no_access = (range->bits & kAccessBits) == 0;
     if (no_access && (fills || needs_access)) return allowed.Or(ENOMEM);
     if (fills && range->eof < std::min(range->end, request.end)) {
+      return allowed.Or(ENOMEM);
+    }
+    if (fills && HasGuard(context, std::max(range->start, request.start),
+                          std::min(range->end, request.end))) {
       return allowed.Or(ENOMEM);
     }
     // A private mapping of a pool that has run out fails with SIGBUS inside.

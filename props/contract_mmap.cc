@@ -22,10 +22,22 @@ struct Mapping {
   uint32_t flags, type, prot;
   MmapSource source;  // of a mapping that is not anonymous
   bool anonymous, hugetlb;
+  bool noreplace;    // MAP_FIXED_NOREPLACE, where the kernel knows it
   uint64_t address;  // as given
   uint64_t bytes;    // rounded up; 0 if it overflows
   Pages pages() const { return PagesOf(bytes); }
   bool Is(uint32_t flag) const { return (flags & flag) != 0; }
+  bool fixed() const { return Is(kMapFixed) || noreplace; }
+  bool secret() const { return !anonymous && source == MmapSource::kSecret; }
+  bool droppable() const {
+    return anonymous && !hugetlb && type == uapi::kMapDroppable;
+  }
+  // With a file behind it, if only one of hugetlbfs.
+  bool file() const { return !anonymous || hugetlb; }
+  bool shared() const {
+    return type == uapi::kMapShared || type == uapi::kMapSharedValidate;
+  }
+  Vpn start() const { return PageOf(address); }
 };
 
 Mapping MappingOf(const StepContext& context) {
@@ -36,8 +48,12 @@ Mapping MappingOf(const StepContext& context) {
                   .source = static_cast<MmapSource>(step.value),
                   .anonymous = (step.flags & kMapAnonymous) != 0,
                   .hugetlb = false,
+                  .noreplace = false,
                   .address = step.addr.Resolve(),
                   .bytes = PageAlign(step.length)};
+  mapping.noreplace =
+      mapping.Is(uapi::kMapFixedNoreplace) &&
+      context.config.profile->Has(Behaviour::kMapFixedNoreplace);
   mapping.hugetlb = mapping.anonymous && mapping.Is(uapi::kMapHugetlb);
   if (mapping.hugetlb) {
     const uint64_t huge = kPageSize << context.config.hpage_pmd_order;
@@ -58,25 +74,80 @@ bool AsksForLock(const StepContext& context, const Mapping& mapping) {
 
 // 0 or the errno of the arguments that has to come whatever else is wrong.
 int FirstErrno(const StepContext& context, const Mapping& mapping) {
-  if (!mapping.anonymous && mapping.source == MmapSource::kSecret) {
-    return EBADF;  // no kernel here has memfd_secret, so the slot is empty
+  if (mapping.secret() &&
+      !context.config.profile->Has(Behaviour::kMemfdSecret)) {
+    return EBADF;  // so the slot is empty
   }
-  if (context.step.length == 0) return EINVAL;
+  if (context.step.length == 0 && !mapping.secret()) return EINVAL;
   return 0;
+}
+
+// What is wrong with the map type.
+Allowed WrongType(const StepContext& context, const Mapping& mapping) {
+  const Profile& profile = *context.config.profile;
+  const bool grows = mapping.Is(uapi::kMapGrowsdown);
+  Allowed wrong;
+  switch (mapping.type) {
+    case uapi::kMapPrivate:
+      if (grows && mapping.file()) wrong.Or(EINVAL);
+      break;
+    case uapi::kMapShared:
+      if (grows) wrong.Or(EINVAL);
+      break;
+    case uapi::kMapSharedValidate:
+      if (!profile.Has(Behaviour::kMapSharedValidate) || !mapping.file() ||
+          grows) {
+        wrong.Or(EINVAL);
+      }
+      if (profile.Has(Behaviour::kMapSharedValidate) && mapping.file() &&
+          (mapping.flags & ~uapi::kMapLegacyMask) != 0) {
+        wrong.Or(EOPNOTSUPP);
+      }
+      break;
+    case uapi::kMapDroppable:
+      // What may go at any time cannot be locked.
+      if (!profile.Has(Behaviour::kMapDroppable) || !mapping.droppable() ||
+          grows || mapping.Is(uapi::kMapLocked)) {
+        wrong.Or(EINVAL);
+      }
+      break;
+    default:
+      wrong.Or(EINVAL);
+  }
+  return wrong;
+}
+
+// What memfd_secret's mmap refuses: private mappings, execution, and memory
+// beyond the limit, for it is locked from the start.
+void AddWrongSecret(const StepContext& context, const Mapping& mapping,
+                    Allowed* wrong) {
+  const TaskState& task = context.task_before();
+  if ((mapping.prot & uapi::kProtExec) != 0) wrong->Or(EPERM);
+  if (!mapping.shared()) wrong->Or(EINVAL);
+  if (context.step.length == 0) wrong->Or(EINVAL);
+  Pages locked = task.locked_vm;
+  if (mapping.Is(kMapFixed) &&
+      !context.config.profile->Has(Behaviour::kMmapUnmapsLast)) {
+    locked -=
+        LockedPages(task, mapping.start(), mapping.start() + mapping.pages());
+  }
+  if (!task.cap_ipc_lock && locked + mapping.pages() > LimitPages(task)) {
+    wrong->Or(EAGAIN);
+  }
 }
 
 // The errnos that the arguments and the state ask for.
 Allowed Wrong(const StepContext& context, const Mapping& mapping) {
   const TaskState& task = context.task_before();
-  const bool fixed = mapping.Is(kMapFixed);
-  const bool grows = mapping.Is(uapi::kMapGrowsdown);
-  const bool file = !mapping.anonymous || mapping.hugetlb;
-  Allowed wrong;
+  const bool fixed = mapping.fixed();
+  Allowed wrong = WrongType(context, mapping);
   if (mapping.Is(uapi::kMapHugetlb) && !mapping.anonymous) wrong.Or(EINVAL);
-  if (mapping.type != uapi::kMapShared && mapping.type != uapi::kMapPrivate) {
-    wrong.Or(EINVAL);
+  if (mapping.noreplace &&
+      MappedPages(task, mapping.start(), mapping.start() + mapping.pages()).n !=
+          0) {
+    wrong.Or(EEXIST);
   }
-  if (grows && (file || mapping.type == uapi::kMapShared)) wrong.Or(EINVAL);
+  if (mapping.secret()) AddWrongSecret(context, mapping, &wrong);
   if (mapping.bytes == 0 || mapping.bytes > kTaskSize) {
     wrong.Or(ENOMEM);
   } else if (fixed && mapping.address > kTaskSize - mapping.bytes) {
@@ -111,13 +182,17 @@ void AddPossible(const StepContext& context, const Mapping& mapping,
     allowed->Or(EOVERFLOW).Or(EINVAL);
   }
   // mmap_min_addr.
-  if (mapping.Is(kMapFixed) && mapping.address < 65536) allowed->Or(EPERM);
-  // MAP_FIXED through the middle of a huge page: do_munmap says EINVAL, which
-  // mmap_region makes ENOMEM.
+  if (mapping.fixed() && mapping.address < 65536) allowed->Or(EPERM);
+  // Whether there is a secret in the slot cannot be seen.
+  if (mapping.secret()) allowed->Or(EBADF);
+  // MAP_FIXED through the middle of a huge page: the split says EINVAL, which
+  // mmap_region made ENOMEM up to 6.11.
   if (mapping.Is(kMapFixed) &&
-      TouchesHugetlb(context.task_before(), PageOf(mapping.address),
-                     PageOf(mapping.address) + mapping.pages())) {
-    allowed->Or(ENOMEM);
+      TouchesHugetlb(context.task_before(), mapping.start(),
+                     mapping.start() + mapping.pages())) {
+    allowed->Or(context.config.profile->Has(Behaviour::kMmapUnmapsLast)
+                    ? EINVAL
+                    : ENOMEM);
   }
   if (context.events.fatal_signal) allowed->Or(EINTR);
 }
@@ -142,7 +217,9 @@ Want NewRange(const StepContext& context, const Mapping& mapping) {
   if ((mapping.prot & uapi::kProtRead) != 0) bits |= kRangeRead;
   if ((mapping.prot & uapi::kProtWrite) != 0) bits |= kRangeWrite;
   if ((mapping.prot & uapi::kProtExec) != 0) bits |= kRangeExec;
-  if (mapping.type == uapi::kMapShared) bits |= kRangeShared;
+  if (mapping.shared()) bits |= kRangeShared;
+  if (mapping.droppable()) bits |= kRangeDroppable;
+  if (mapping.secret()) bits |= kRangeSecret | kRangeLocked;
   if (mapping.Is(uapi::kMapGrowsdown)) bits |= kRangeGrowsdown;
   if (mapping.hugetlb) bits |= kRangeHugetlb;
   if (!mapping.anonymous && mapping.source == MmapSource::kDevicePfnmap) {
@@ -151,12 +228,13 @@ Want NewRange(const StepContext& context, const Mapping& mapping) {
   if (!mapping.anonymous && mapping.source == MmapSource::kDeviceMixedmap) {
     bits |= kRangeSpecial;
   }
-  if (AsksForLock(context, mapping) && Lockable(bits)) {
+  if (AsksForLock(context, mapping) && (Lockable(bits) || mapping.secret())) {
     bits |= kRangeLocked;
     if (task.future_onfault) bits |= kRangeLockOnFault;
   }
   uint32_t care = kMapped | kAccessBits | kRangeShared | kRangeGrowsdown |
-                  kRangeHugetlb | kRangeIo | kLockBits;
+                  kRangeHugetlb | kRangeIo | kRangeSecret | kRangeDroppable |
+                  kLockBits;
   // Whether huge pages count as special depends on who looks (VM_DONTEXPAND).
   if (!mapping.hugetlb) care |= kRangeSpecial;
   return {bits, care};
@@ -171,7 +249,7 @@ bool CheckPlace(const StepContext& context, const Mapping& mapping,
   const auto fail = [&](absl::string_view expected) {
     return Fail(mismatch, expected, absl::StrFormat("0x%x", address));
   };
-  if (mapping.Is(kMapFixed)) {
+  if (mapping.fixed()) {
     return address == mapping.address ||
            fail(absl::StrFormat("0x%x", mapping.address));
   }
@@ -205,6 +283,17 @@ bool MmapEffect(const StepContext& context, Mismatch* mismatch) {
     if (mapping.Is(kMapFixed) && (context.outcome.Is(ENOMEM)) &&
         (context.events.allocation_failed || mapping.hugetlb)) {
       return true;
+    }
+    // What a secret replaces is gone when the secret itself is refused.
+    if (mapping.Is(kMapFixed) && mapping.secret() &&
+        (context.outcome.Is(EINVAL) || context.outcome.Is(EAGAIN))) {
+      Mismatch ignored;
+      if (CheckTask(before, after, WantTask::Unchanged(before), mismatch) &&
+          RangesBecame(
+              before, after, mapping.start(), mapping.start() + mapping.pages(),
+              [](Vpn, Vpn, uint32_t) { return Want{0}; }, &ignored)) {
+        return true;
+      }
     }
     return NothingChanged(before, after, mismatch);
   }

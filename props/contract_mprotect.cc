@@ -37,6 +37,8 @@ Change ChangeOf(const Step& step) {
 }
 
 bool Denied(const Range& range, const Change& change) {
+  // The file system of memfd_secret is mounted noexec.
+  if ((change.access & kRangeExec) != 0 && range.Has(kRangeSecret)) return true;
   return (change.access & kRangeWrite) != 0 && !range.Has(kRangeMayWrite);
 }
 
@@ -155,6 +157,7 @@ bool MprotectResidency(const StepContext& context, Mismatch* mismatch) {
          ++page) {
       const PageState state = context.engine.ObservePage(TaskSlot(step), page);
       if (state.present && state.anonymous) continue;
+      if (state.guard) break;  // populate ends there
       return Fail(
           mismatch,
           absl::StrCat(DescribePages(page, page + Pages{1},

@@ -17,8 +17,12 @@ namespace {
 struct Move {
   uint64_t address, new_address;
   uint64_t old_bytes, new_bytes;  // rounded up modulo 2^64
-  bool fixed, may_move;
+  bool fixed, may_move, dontunmap;
+  // MREMAP_FIXED without a change of size, where that takes several VMAs.
+  bool several;
   bool shrinks() const { return old_bytes >= new_bytes; }
+  // The caller has a say in where it goes.
+  bool implies_new_address() const { return fixed || dontunmap; }
   Vpn start() const { return PageOf(address); }
   // What is left of the source once an mremap to a smaller size has cut it.
   Pages kept() const { return PagesOf(std::min(old_bytes, new_bytes)); }
@@ -30,23 +34,64 @@ struct Move {
   Vpn tail_end() const { return PageOf(address + old_bytes); }
 };
 
-Move MoveOf(const Step& step) {
-  return {.address = step.addr.Resolve(),
-          .new_address = step.new_addr.Resolve(),
-          .old_bytes = PageAlign(step.length),
-          .new_bytes = PageAlign(step.length2),
-          .fixed = (step.flags & uapi::kMremapFixed) != 0,
-          .may_move = (step.flags & uapi::kMremapMaymove) != 0};
+uint64_t HugeBytes(const StepContext& context) {
+  return kPageSize << context.config.hpage_pmd_order;
+}
+
+// The range of the task that the page is in; null: it is unmapped.
+const Range* SourceOf(const TaskState& task, Vpn page) {
+  const Range* range = FindRange(task, page);
+  return range != nullptr && range->start <= page ? range : nullptr;
+}
+
+Move MoveOf(const StepContext& context) {
+  const Step& step = context.step;
+  Move move = {.address = step.addr.Resolve(),
+               .new_address = step.new_addr.Resolve(),
+               .old_bytes = PageAlign(step.length),
+               .new_bytes = PageAlign(step.length2),
+               .fixed = (step.flags & uapi::kMremapFixed) != 0,
+               .may_move = (step.flags & uapi::kMremapMaymove) != 0,
+               .dontunmap = (step.flags & uapi::kMremapDontunmap) != 0,
+               .several = false};
+  move.several = move.fixed && move.old_bytes == move.new_bytes &&
+                 context.config.profile->Has(Behaviour::kMremapMovesSeveral);
+  const Range* source = SourceOf(context.task_before(), move.start());
+  if (source != nullptr && source->Has(kRangeHugetlb) &&
+      context.config.profile->Has(Behaviour::kMremapHugetlb)) {
+    const uint64_t mask = HugeBytes(context) - 1;
+    move.old_bytes = (move.old_bytes + mask) & ~mask;
+    move.new_bytes = (move.new_bytes + mask) & ~mask;
+  }
+  return move;
 }
 
 // Refused before anything is looked at or done.
-Allowed Arguments(const Step& step, const Move& move) {
-  const uint32_t known = uapi::kMremapFixed | uapi::kMremapMaymove;
-  if ((step.flags & ~known) != 0 || (move.fixed && !move.may_move) ||
-      OffsetInPage(move.address) != 0 || move.new_bytes == 0) {
+Allowed Arguments(const StepContext& context, const Move& move) {
+  const Step& step = context.step;
+  const Profile& profile = *context.config.profile;
+  const bool checks_first = profile.Has(Behaviour::kMremapChecksFirst);
+  // Not yet whole huge pages.
+  const uint64_t new_bytes = PageAlign(step.length2);
+  uint32_t known = uapi::kMremapFixed | uapi::kMremapMaymove;
+  if (profile.Has(Behaviour::kMremapDontunmap)) {
+    known |= uapi::kMremapDontunmap;
+  }
+  // Up to 6.16 the lengths are compared as they are given.
+  const bool resizes = checks_first ? move.old_bytes != move.new_bytes
+                                    : step.length != step.length2;
+  if ((step.flags & ~known) != 0 ||
+      (move.implies_new_address() && !move.may_move) ||
+      (move.dontunmap && resizes) || OffsetInPage(move.address) != 0 ||
+      new_bytes == 0) {
     return Allowed::Only(EINVAL);
   }
-  if (!move.fixed) return Allowed::Success();
+  if (checks_first && new_bytes > kTaskSize) return Allowed::Only(EINVAL);
+  if (!checks_first && profile.Has(Behaviour::kMremapHugetlb) &&
+      SourceOf(context.task_before(), move.start()) == nullptr) {
+    return Allowed::Only(EFAULT);
+  }
+  if (!move.implies_new_address()) return Allowed::Success();
   if (OffsetInPage(move.new_address) != 0 || move.new_bytes > kTaskSize ||
       move.new_address > kTaskSize - move.new_bytes ||
       (move.address + move.old_bytes > move.new_address &&
@@ -69,9 +114,13 @@ bool TailIsBad(const Move& move) {
 }
 
 // Pages that MREMAP_FIXED and a cut unmap before the limit is looked at.
-Pages UnmappedFirst(const TaskState& task, const Move& move) {
+Pages UnmappedFirst(const StepContext& context, const Move& move) {
+  const TaskState& task = context.task_before();
   Pages locked;
-  if (!move.fixed) return locked;
+  if (!move.fixed ||
+      context.config.profile->Has(Behaviour::kMremapChecksFirst)) {
+    return locked;
+  }
   locked += LockedPages(task, move.target(), move.target() + move.new_pages());
   if (move.shrinks()) {
     locked += LockedPages(task, move.tail_start(), move.tail_end());
@@ -82,16 +131,35 @@ Pages UnmappedFirst(const TaskState& task, const Move& move) {
 // vma_to_resize: is there one VMA that may be resized and charged?
 Allowed Resize(const StepContext& context, const Move& move) {
   const TaskState& task = context.task_before();
-  const Range* range = FindRange(task, move.start());
-  if (range == nullptr || range->start > move.start()) {
-    return Allowed::Only(EFAULT);
-  }
+  const Profile& profile = *context.config.profile;
+  const Range* range = SourceOf(task, move.start());
+  if (range == nullptr) return Allowed::Only(EFAULT);
   const uint64_t old_bytes = std::min(move.old_bytes, move.new_bytes);
-  if (range->Has(kRangeHugetlb)) return Allowed::Only(EINVAL);
+  if (range->Has(kRangeHugetlb)) {
+    if (!profile.Has(Behaviour::kMremapHugetlb) ||
+        move.new_bytes > move.old_bytes) {
+      return Allowed::Only(EINVAL);
+    }
+    // Unaligned, more than one VMA, near the end of the maps.
+    return Allowed::Success().Or(EINVAL).Or(EFAULT).Or(ENOMEM);
+  }
+  if (move.old_bytes == 0 && !range->Has(kRangeShared) &&
+      profile.Has(Behaviour::kMremapNoPrivateCopy)) {
+    // Onto its own start: unmapped before it is looked for.
+    const bool gone = move.fixed && move.new_address == move.address &&
+                      !profile.Has(Behaviour::kMremapChecksFirst);
+    return Allowed::Only(gone ? EFAULT : EINVAL);
+  }
+  // VM_DONTEXPAND or VM_PFNMAP.
+  if (move.dontunmap && range->Has(kRangeSpecial)) {
+    return Allowed::Only(EINVAL);
+  }
   if (PagesOf(old_bytes) > range->end - move.start()) {
     return Allowed::Only(EFAULT);
   }
-  if (move.fixed && move.old_bytes == 0 && move.new_address == move.address) {
+  const bool onto_itself =
+      move.fixed && move.old_bytes == 0 && move.new_address == move.address;
+  if (onto_itself && !profile.Has(Behaviour::kMremapChecksFirst)) {
     return Allowed::Only(EFAULT);
   }
   const bool grows = move.new_bytes > old_bytes;
@@ -99,12 +167,31 @@ Allowed Resize(const StepContext& context, const Move& move) {
   if (grows && range->Has(kRangeSpecial)) return Allowed::Only(EFAULT);
   Allowed allowed = Allowed::Success();
   if (range->Has(kRangeLocked) && !task.cap_ipc_lock) {
-    const Pages charged = task.locked_vm - UnmappedFirst(task, move) +
+    const Pages charged = task.locked_vm - UnmappedFirst(context, move) +
                           PagesOf(move.new_bytes - old_bytes);
     if (charged > LimitPages(task)) {
       if (grows) return Allowed::Only(EAGAIN);
       // A move without a change of size does not have to ask; v3.12 does.
       if (!context.config.profile->Has(Behaviour::kMlock2)) allowed.Or(EAGAIN);
+    }
+  }
+  // Only the source is left to be unmapped, and then it is not found.
+  if (onto_itself) return Allowed::Only(EFAULT);
+  return allowed;
+}
+
+// The move of everything that is mapped in the source: no hole at its start,
+// and each VMA must be one that may move.
+Allowed MoveSeveral(const StepContext& context, const Move& move) {
+  const TaskState& task = context.task_before();
+  const Range* range = SourceOf(task, move.start());
+  if (range == nullptr) return Allowed::Only(EFAULT);
+  const Range* const last = task.ranges.data() + task.ranges.size();
+  Allowed allowed = Allowed::Success();
+  for (; range != last && range->start < move.tail_end(); ++range) {
+    if (range->Has(kRangeHugetlb)) allowed.Or(EINVAL).Or(EFAULT);
+    if (move.dontunmap && range->Has(kRangeSpecial)) {
+      return allowed.WithoutSuccess().Or(EINVAL);
     }
   }
   return allowed;
@@ -123,13 +210,26 @@ bool Expandable(const TaskState& task, const Move& move) {
 }
 
 Allowed MremapOutcome(const StepContext& context) {
-  const Move move = MoveOf(context.step);
+  const Move move = MoveOf(context);
   const TaskState& task = context.task_before();
-  const Allowed arguments = Arguments(context.step, move);
-  if (!arguments.ok()) return arguments;
+  Allowed arguments = Arguments(context, move);
+  if (!arguments.ok()) {
+    // The maps are counted before lengths become whole huge pages.
+    const Range* source = SourceOf(task, move.start());
+    if (source != nullptr && source->Has(kRangeHugetlb) &&
+        NearMapCount(context, 5)) {
+      arguments.Or(ENOMEM);
+    }
+    return arguments;
+  }
   Allowed allowed;
-  if (!move.fixed && move.shrinks()) {
-    // Whether anything is mapped there is not asked.
+  if (!move.implies_new_address() && move.shrinks()) {
+    // Up to 5.15 it is not asked whether anything is mapped there.
+    const Range* source = SourceOf(task, move.start());
+    if (context.config.profile->Has(Behaviour::kMremapHugetlb)) {
+      if (source == nullptr) return Allowed::Only(EFAULT);
+      if (source->Has(kRangeHugetlb)) allowed.Or(EINVAL);
+    }
     if (move.old_bytes != move.new_bytes && TailIsBad(move)) {
       return Allowed::Only(EINVAL);
     }
@@ -137,13 +237,19 @@ Allowed MremapOutcome(const StepContext& context) {
     if (TouchesHugetlb(task, move.tail_start(), move.tail_end())) {
       allowed.Or(EINVAL);
     }
-  } else if (move.fixed && move.old_bytes > move.new_bytes && TailIsBad(move)) {
+  } else if (move.fixed && move.old_bytes > move.new_bytes && TailIsBad(move) &&
+             !context.config.profile->Has(Behaviour::kMremapChecksFirst)) {
     // The target is unmapped first, which may need a VMA more.
     allowed = Allowed::Only(EINVAL);
     if (NearMapCount(context, 5)) allowed.Or(ENOMEM);
     return allowed;
   } else {
-    allowed = Resize(context, move);
+    allowed = move.several ? MoveSeveral(context, move) : Resize(context, move);
+    if (move.old_bytes > move.new_bytes && TailIsBad(move)) {
+      // The cut comes last: what was unmapped for the target may be the source.
+      allowed = allowed.WithoutSuccess().Or(EINVAL);
+      if (move.fixed) allowed.Or(EFAULT);
+    }
     const bool huge =
         move.fixed &&
         (TouchesHugetlb(task, move.target(),
@@ -151,7 +257,8 @@ Allowed MremapOutcome(const StepContext& context) {
          (move.shrinks() &&
           TouchesHugetlb(task, move.tail_start(), move.tail_end())));
     if (huge) allowed.Or(EINVAL);
-    if (allowed.ok() && !move.fixed && !Expandable(task, move)) {
+    if (allowed.ok() && !move.implies_new_address() &&
+        !Expandable(task, move)) {
       if (!move.may_move) return Allowed::Only(ENOMEM);
       if (move.new_bytes > kTaskSize) return Allowed::Only(ENOMEM);
     }
@@ -184,8 +291,20 @@ bool FailedEffect(const StepContext& context, const Move& move,
                   Mismatch* mismatch) {
   const TaskState& before = context.task_before();
   const TaskState& after = context.task_after();
-  if (!move.fixed || !Arguments(context.step, move).ok()) {
+  if (!move.fixed || !Arguments(context, move).ok()) {
     return NothingChanged(before, after, mismatch);
+  }
+  // From 6.17 on what the call itself asks comes first.
+  const bool asked = context.outcome.Is(EFAULT) || context.outcome.Is(EAGAIN);
+  if (context.config.profile->Has(Behaviour::kMremapChecksFirst) && asked &&
+      move.old_bytes != 0 &&
+      !(move.old_bytes > move.new_bytes && TailIsBad(move)) &&
+      !TouchesHugetlb(before, move.start(), move.tail_end())) {
+    return NothingChanged(before, after, mismatch);
+  }
+  // Of several VMAs some may have moved.
+  if (move.several) {
+    return CheckTask(before, after, WantTask::Unchanged(before), mismatch);
   }
   if (!CheckTask(before, after, WantTask::Unchanged(before), mismatch)) {
     return false;
@@ -232,6 +351,56 @@ bool InPlaceEffect(const StepContext& context, const Move& move,
       [bits](Vpn, Vpn, uint32_t) { return Want{bits}; }, mismatch);
 }
 
+// Each page of the target has become what its page of the source was; where the
+// source has a hole the target is as before.
+bool SeveralMoved(const StepContext& context, const Move& move, Vpn target,
+                  Mismatch* mismatch) {
+  const TaskState& before = context.task_before();
+  const TaskState& after = context.task_after();
+  const Vpn source = move.start(), source_end = move.tail_end();
+  const Vpn target_end = target + move.new_pages();
+  if (TouchesHugetlb(before, source, source_end)) return true;
+  // What the source was at a page of the target, and how far that reaches.
+  const auto source_of = [&](Vpn page, Vpn* until) {
+    const Vpn from = source + (page - target);
+    const Range* range = FindRange(before, from);
+    *until = target_end;
+    if (range == nullptr) return uint32_t{0};
+    const bool inside = range->start <= from;
+    const Vpn next = inside ? range->end : range->start;
+    if (next < source_end) *until = target + (next - source);
+    return inside ? range->bits | kMapped : uint32_t{0};
+  };
+  const auto range_bits = [](const TaskState& task, Vpn page) {
+    const Range* range = FindRange(task, page);
+    const bool inside = range != nullptr && range->start <= page;
+    return inside ? range->bits | kMapped : uint32_t{0};
+  };
+  for (Vpn page = target; page < target_end;) {
+    Vpn until;
+    const uint32_t was = source_of(page, &until);
+    const uint32_t want = was != 0 ? was : range_bits(before, page);
+    const uint32_t seen = range_bits(after, page);
+    if (want != seen) return FailPages(page, until, want, seen, mismatch);
+    page = until;
+  }
+  const auto left = [&](Vpn start, Vpn, uint32_t was) {
+    if (target <= start && start < target_end) {
+      Vpn until;
+      const uint32_t moved = source_of(start, &until);
+      return Want{moved != 0 ? moved : was};
+    }
+    if (source <= start && start < source_end && was != 0) {
+      return Want{move.dontunmap ? was & ~kLockBits : 0};
+    }
+    return Want{was};
+  };
+  const bool up = source < target;
+  return RangesBecame(
+      before, after, std::min(source, target), std::max(source_end, target_end),
+      up ? source_end : target_end, up ? target : source, left, mismatch);
+}
+
 bool MovedEffect(const StepContext& context, const Move& move, Vpn target,
                  Mismatch* mismatch) {
   const TaskState& before = context.task_before();
@@ -245,14 +414,17 @@ bool MovedEffect(const StepContext& context, const Move& move, Vpn target,
   const uint32_t bits = range->bits | kMapped;
   // An old length of 0 makes a second mapping and leaves the first.
   const Vpn source = move.start(), source_end = source + move.old_pages();
-  const auto want = [=](Vpn start, Vpn, uint32_t was) {
+  const auto want = [=, &move](Vpn start, Vpn, uint32_t was) {
     if (target <= start && start < target_end) return Want{bits};
-    if (source <= start && start < source_end) return Want{0};
+    if (source <= start && start < source_end) {
+      return Want{move.dontunmap ? was & ~kLockBits : 0};
+    }
     return Want{was};
   };
   const Vpn lo = std::min(source, target);
   const Vpn hi = std::max(source_end, target_end);
   const bool up = source < target;
+  if (move.several) return SeveralMoved(context, move, target, mismatch);
   return RangesBecame(before, context.task_after(), lo, hi,
                       up ? source_end : target_end, up ? target : source, want,
                       mismatch);
@@ -260,7 +432,7 @@ bool MovedEffect(const StepContext& context, const Move& move, Vpn target,
 
 bool MremapEffect(const StepContext& context, Mismatch* mismatch) {
   if (!context.outcome.ran() || Disturbed(context)) return true;
-  const Move move = MoveOf(context.step);
+  const Move move = MoveOf(context);
   if (!context.outcome.ok()) return FailedEffect(context, move, mismatch);
   const TaskState& before = context.task_before();
   if (!CheckTask(before, context.task_after(), WantTask::Unchanged(before),
@@ -268,8 +440,8 @@ bool MremapEffect(const StepContext& context, Mismatch* mismatch) {
     return false;
   }
   const uint64_t address = static_cast<uint64_t>(context.outcome.value);
-  const bool must_stay =
-      !move.fixed && (move.shrinks() || Expandable(before, move));
+  const bool must_stay = !move.implies_new_address() &&
+                         (move.shrinks() || Expandable(before, move));
   const uint64_t expected = must_stay ? move.address : move.new_address;
   if ((must_stay || move.fixed) && address != expected) {
     return Fail(mismatch, absl::StrFormat("0x%x", expected),
@@ -287,7 +459,7 @@ bool MremapEffect(const StepContext& context, Mismatch* mismatch) {
 // What a locked mapping grew by is populated, if that cannot fail.
 bool MremapResidency(const StepContext& context, Mismatch* mismatch) {
   if (!context.outcome.ok() || !PagesUndisturbed(context)) return true;
-  const Move move = MoveOf(context.step);
+  const Move move = MoveOf(context);
   if (move.shrinks()) return true;
   const Range* range = FindRange(context.task_before(), move.start());
   if (range == nullptr || !range->Has(kRangeLocked)) return true;

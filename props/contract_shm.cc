@@ -225,7 +225,8 @@ bool ShmatErrno(const StepContext& context, Mismatch* mismatch) {
   if (address != 0 && address < 65536) wrong.Or(EPERM);  // mmap_min_addr
   // SHM_REMAP through the middle of a huge page, as for mmap.
   if (TouchesHugetlb(task, PageOf(address), PageOf(address) + pages)) {
-    wrong.Or(ENOMEM);
+    wrong.Or(context.config.profile->Has(Behaviour::kMmapUnmapsLast) ? EINVAL
+                                                                     : ENOMEM);
   }
   if (context.events.fatal_signal) wrong.Or(EINTR);
   return Check(context, wrong, mismatch);

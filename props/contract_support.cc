@@ -232,6 +232,11 @@ bool NothingChanged(const TaskState& before, const TaskState& after,
          RangesUnchanged(before, after, mismatch);
 }
 
+bool HasGuard(const StepContext& context, Vpn start, Vpn end) {
+  return context.config.profile->Has(Behaviour::kMadvGuard) && start < end &&
+         context.engine.AnyGuard(TaskSlot(context.step), start, end);
+}
+
 bool PopulatedPagesPresent(const StepContext& context, Vpn start, Vpn end,
                            bool hugetlb, Mismatch* mismatch) {
   const TaskState& task = context.task_after();
@@ -239,8 +244,8 @@ bool PopulatedPagesPresent(const StepContext& context, Vpn start, Vpn end,
   const Range* const last = task.ranges.data() + task.ranges.size();
   const Range* range = FindRange(task, start);
   for (; range != nullptr && range != last && range->start < end; ++range) {
-    if (range->Has(kRangeIo) || range->Has(kRangeLockOnFault) ||
-        (range->bits & kAccessBits) == 0 ||
+    if (range->Has(kRangeIo) || range->Has(kRangeSecret) ||
+        range->Has(kRangeLockOnFault) || (range->bits & kAccessBits) == 0 ||
         (!hugetlb && range->Has(kRangeHugetlb))) {
       continue;
     }
@@ -251,6 +256,8 @@ bool PopulatedPagesPresent(const StepContext& context, Vpn start, Vpn end,
       ++from;
     }
     const Vpn to = std::min({range->end, range->eof, end});
+    // Populate ends where it meets a guard page.
+    if (HasGuard(context, from, to)) continue;
     if (from < to && !context.engine.AllPresent(slot, from, to)) {
       return Fail(mismatch,
                   absl::StrCat(DescribePages(from, to, BitsOf(*range)),

@@ -283,10 +283,13 @@ bool RangesUnchanged(const TaskState& before, const TaskState& after,
 
 // ---- Residency ----
 
+// A guard page (MADV_GUARD_INSTALL, 6.13) lies in the range now.
+bool HasGuard(const StepContext& context, Vpn start, Vpn end);
+
 // Every page of [start, end) that populate must have brought in is present:
-// not those of VM_IO ranges, of ranges without any access, of ranges locked on
-// fault, nor those behind the end of a file. `hugetlb`: huge pages too, whose
-// pool may be empty.
+// not those of VM_IO ranges, of secrets, of ranges without any access, of
+// ranges locked on fault, of ranges with guard pages, nor those behind the end
+// of a file. `hugetlb`: huge pages too, whose pool may be empty.
 bool PopulatedPagesPresent(const StepContext& context, Vpn start, Vpn end,
                            bool hugetlb, Mismatch* mismatch);
 

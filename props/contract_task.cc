@@ -187,8 +187,13 @@ bool ExecClears(const StepContext& context, Mismatch* mismatch) {
   if (task.future_locked || task.future_onfault) {
     return Fail(mismatch, "def_flags without locks", "VM_LOCKED in def_flags");
   }
-  if (!task.ranges.empty()) {
-    return FailNumber(mismatch, "ranges", 0, task.ranges.size());
+  const Vpn image = PageOf(kImageBase);
+  const Vpn image_end = image + Pages{context.config.image_lockable_pages};
+  for (const Range& range : task.ranges) {
+    if (range.start < image || range.end > image_end) {
+      return Fail(mismatch, "no range but the image",
+                  DescribePages(range.start, range.end, range.bits | kMapped));
+    }
   }
   if (task.memlock_limit != context.task_before().memlock_limit) {
     return FailNumber(mismatch, "RLIMIT_MEMLOCK",

@@ -86,6 +86,14 @@ TEST(ExecTest, ClearsLocksAndFuture) {
   EXPECT_TRUE(c.Holds("exec-clears"));
 }
 
+TEST(ExecTest, OnlyTheImageIsMapped) {
+  Case c(Op::kExec);
+  SetVpn(&c.is(), PageOf(kImageBase), Pages{3}, kPlain);
+  EXPECT_FALSE(c.Holds("exec-clears"));
+  c.config.image_lockable_pages = 3;
+  EXPECT_TRUE(c.Holds("exec-clears"));
+}
+
 TEST(ExitTest, TheTaskIsGone) {
   Case c(Op::kExit);
   EXPECT_FALSE(c.Holds("exit-clears"));

@@ -55,6 +55,12 @@ class FakeEngine : public Engine {
     }
     return true;
   }
+  bool AnyGuard(int task, Vpn start, Vpn end) const override {
+    for (; start < end; ++start) {
+      if (ObservePage(task, start).guard) return true;
+    }
+    return false;
+  }
   ShmState ObserveShm(int) const override { return {}; }
   Pages LockedShm(int) const override { return {}; }
   uint64_t FileSize(int) const override { return 0; }

@@ -4,8 +4,9 @@
 // Property: a rule with a name that is checked after every step.
 //
 // A contract speaks about steps, outcomes and observations of any engine. An
-// invariant looks inside the reference machine. Both compute what must hold
-// from first principles and compare; they never change state and never abort.
+// invariant looks inside the reference machine. An agreement says that two
+// engines show the same. All compute what must hold from first principles and
+// compare; they never change state and never abort.
 
 #ifndef LOCKSTEP_PROPS_PROPERTY_H_
 #define LOCKSTEP_PROPS_PROPERTY_H_
@@ -23,7 +24,9 @@
 
 namespace lockstep {
 
-enum class PropertyKind : uint8_t { kInvariant, kContract };
+enum class PropertyKind : uint8_t { kInvariant, kContract, kAgreement };
+// "invariant", "contract", "agreement".
+absl::string_view NameOf(PropertyKind kind);
 
 // Where a property that does not hold says why. Filled only on failure, so a
 // property that holds builds no string.
@@ -111,7 +114,7 @@ struct PropertyInfo {
   absl::string_view source;
   PropertyKind kind;
 };
-// Every property, invariants first. Names are unique.
+// Every property: invariants, contracts, agreements. Names are unique.
 absl::Span<const PropertyInfo> AllProperties();
 
 }  // namespace lockstep

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/reference/reference_engine.h"
+#include "props/agreement.h"
 #include "props/contracts.h"
 #include "props/invariants.h"
 
@@ -252,6 +253,18 @@ absl::StatusOr<std::optional<Violation>> Runner::Run(const Program& program) {
   return std::nullopt;
 }
 
+absl::string_view NameOf(PropertyKind kind) {
+  switch (kind) {
+    case PropertyKind::kInvariant:
+      return "invariant";
+    case PropertyKind::kContract:
+      return "contract";
+    case PropertyKind::kAgreement:
+      break;
+  }
+  return "agreement";
+}
+
 absl::Span<const PropertyInfo> AllProperties() {
   static const auto& all = *[] {
     auto* table = new std::vector<PropertyInfo>();
@@ -263,6 +276,13 @@ absl::Span<const PropertyInfo> AllProperties() {
       table->push_back(
           {row.name, row.statement, row.source, PropertyKind::kContract});
     }
+    for (const Agreement& row : AllAgreements()) {
+      table->push_back(
+          {row.name, row.statement, row.source, PropertyKind::kAgreement});
+    }
+    table->push_back(
+        {kAgreeEnd, "a program that ends on one engine ends on the other",
+         "the executor's clock and wait status", PropertyKind::kAgreement});
     return table;
   }();
   return all;

@@ -50,6 +50,7 @@ constexpr ConfigField kConfigFields[] = {
     LOCKSTEP_CONFIG_FIELD(cap_ipc_lock, 0, false),
     LOCKSTEP_CONFIG_FIELD(uid, 0, false),
     LOCKSTEP_CONFIG_FIELD(image_pages, 0, false),
+    LOCKSTEP_CONFIG_FIELD(image_lockable_pages, 0, false),
     LOCKSTEP_CONFIG_FIELD(file_size, 0, true),
     {"stack_guard_gap", GetStackGuardGap, SetStackGuardGap, 0, false},
 };

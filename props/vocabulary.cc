@@ -5,6 +5,7 @@
 
 #include <cstddef>
 
+#include "engine/uapi.h"
 #include "props/vocabulary_composer.h"
 #include "props/vocabulary_memory.h"
 #include "props/vocabulary_theme.h"
@@ -15,6 +16,33 @@ using vocabulary_internal::Composer;
 using vocabulary_internal::DrawTheme;
 using vocabulary_internal::Memory;
 using vocabulary_internal::Theme;
+
+namespace {
+
+void LeaveOutInterleavings(Step* step) {
+  step->during_count = 0;
+  step->during = {};
+}
+
+// The calls that a process can make on any machine.
+bool RunsForReal(const Step& step) {
+  switch (step.op) {
+    case Op::kMmap: {
+      const auto source = static_cast<MmapSource>(step.value);
+      return (step.flags & uapi::kMapHugetlb) == 0 &&
+             ((step.flags & uapi::kMapAnonymous) != 0 ||
+              source == MmapSource::kFile || source == MmapSource::kSecret);
+    }
+    case Op::kShmget:
+      return step.value == 0;
+    case Op::kSetrlimit:
+      return step.length <= VocabularyOptions::kMostRealLimit;
+    default:
+      return !IsEnvironment(step.op);
+  }
+}
+
+}  // namespace
 
 Vocabulary::Vocabulary(const VocabularyOptions& options) : options_(options) {}
 
@@ -27,8 +55,13 @@ void Vocabulary::Generate(Random& random, Program* program) {
   Memory memory(program->config);
   Composer composer(random, program->config, memory, theme);
   for (size_t i = 0; i < options_.steps; ++i) {
-    composer.Compose(i, &program->steps[i]);
-    memory.Note(program->steps[i]);
+    Step* step = &program->steps[i];
+    do {
+      *step = Step();
+      composer.Compose(i, step);
+      if (options_.real_kernel) LeaveOutInterleavings(step);
+    } while (options_.real_kernel && !RunsForReal(*step));
+    memory.Note(*step);
   }
 }
 

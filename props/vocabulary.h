@@ -26,6 +26,11 @@ struct VocabularyOptions {
   // huge sparse arenas, ...) too; otherwise every program has `config` below.
   bool vary_config = true;
   Config config;
+  // Programs for a real kernel: no environment actions, interleavings, huge
+  // pages or devices, and only configurations that a process can be given
+  // (limits of at most kMostRealLimit).
+  bool real_kernel = false;
+  static constexpr uint64_t kMostRealLimit = 8 << 20;  // bytes
 };
 
 class Vocabulary {
@@ -42,6 +47,8 @@ class Vocabulary {
                 absl::Span<const Step> before);
 
  private:
+  Config NextRealConfig(Random& random) const;
+
   VocabularyOptions options_;
 };
 

@@ -89,7 +89,31 @@ void Composer::DrawMmap(Step* step) {
   }
   step->flags = flags;
   SetRange(range, /*odd_one_in=*/32, step);
+  DrawMapType(step);
   KeepPopulateCheap(step);
+}
+
+void Composer::DrawMapType(Step* step) {
+  if (has(Behaviour::kMemfdSecret) && memory_.knows_secrets() && OneIn(4)) {
+    step->flags &= ~(uapi::kMapAnonymous | uapi::kMapHugetlb | uapi::kMapType |
+                     uapi::kMapGrowsdown);
+    step->flags |= OneIn(12) ? uapi::kMapPrivate : uapi::kMapShared;
+    step->value = static_cast<uint32_t>(MmapSource::kSecret);
+    step->slot = static_cast<uint8_t>(OneIn(4) ? Below(kFileSlots) : 0);
+    step->length2 = OneIn(3) ? Below(4) : 0;
+    return;
+  }
+  const bool anonymous = (step->flags & uapi::kMapAnonymous) != 0;
+  if (anonymous && has(Behaviour::kMapDroppable) && OneIn(10)) {
+    step->flags = (step->flags & ~uapi::kMapType) | uapi::kMapDroppable;
+    if (!OneIn(6)) step->flags &= ~(uapi::kMapLocked | uapi::kMapGrowsdown);
+  }
+  if (!anonymous && has(Behaviour::kMapSharedValidate) && OneIn(6)) {
+    step->flags |= uapi::kMapSharedValidate;
+  }
+  if (has(Behaviour::kMapFixedNoreplace) && OneIn(24)) {
+    step->flags |= uapi::kMapFixedNoreplace;
+  }
 }
 
 void Composer::DrawMremap(Step* step) {
@@ -137,7 +161,16 @@ void Composer::DrawMremap(Step* step) {
       uapi::kMremapMaymove | uapi::kMremapDontunmap,
   };
   step->flags = OneOf(kFlags);
-  if (step->flags & uapi::kMremapFixed) {
+  if ((step->flags & uapi::kMremapDontunmap) != 0 &&
+      has(Behaviour::kMremapDontunmap)) {
+    if (OneIn(2)) step->flags |= uapi::kMremapFixed;
+    if (!OneIn(8)) step->length2 = step->length;
+  }
+  if (step->flags == (uapi::kMremapMaymove | uapi::kMremapFixed) &&
+      has(Behaviour::kMremapMovesSeveral) && OneIn(3)) {
+    step->length2 = step->length;
+  }
+  if (step->flags & (uapi::kMremapFixed | uapi::kMremapDontunmap)) {
     const PageRange target = DrawRange(/*fresh_one_in=*/2);
     step->new_addr = Address::Arena({target.page});
     if (OneIn(32)) step->new_addr.value += 1;
@@ -157,10 +190,40 @@ void Composer::DrawMadvise(Step* step) {
   if (config_.transparent_hugepage == TransparentHugepage::kMadvise &&
       OneIn(2)) {
     step->flags = uapi::kMadvHugepage;
-  } else {
+  } else if (has(Behaviour::kMadvCold) && OneIn(2)) {
+    step->flags = DrawNewAdvice();
+  } else if (OneIn(12)) {
     // Now and then any number, those of later kernels included.
-    step->flags = OneIn(12) ? static_cast<uint32_t>(Below(28)) : OneOf(kAdvice);
+    const uint32_t any = static_cast<uint32_t>(Below(30));
+    step->flags = any < 28 ? any : uapi::kMadvGuardInstall + (any - 28);
+  } else {
+    step->flags = OneOf(kAdvice);
   }
+}
+
+uint32_t Composer::DrawNewAdvice() {
+  static constexpr struct {
+    uint32_t advice;
+    Behaviour behaviour;
+  } kAdvice[] = {
+      {uapi::kMadvWipeonfork, Behaviour::kMadvWipeonfork},
+      {uapi::kMadvKeeponfork, Behaviour::kMadvWipeonfork},
+      {uapi::kMadvCold, Behaviour::kMadvCold},
+      {uapi::kMadvPageout, Behaviour::kMadvCold},
+      {uapi::kMadvPageout, Behaviour::kMadvCold},
+      {uapi::kMadvPopulateRead, Behaviour::kMadvPopulate},
+      {uapi::kMadvPopulateWrite, Behaviour::kMadvPopulate},
+      {uapi::kMadvDontneedLocked, Behaviour::kMadvDontneedLocked},
+      {uapi::kMadvDontneedLocked, Behaviour::kMadvDontneedLocked},
+      {uapi::kMadvCollapse, Behaviour::kMadvCollapse},
+      {uapi::kMadvGuardInstall, Behaviour::kMadvGuard},
+      {uapi::kMadvGuardInstall, Behaviour::kMadvGuard},
+      {uapi::kMadvGuardInstall, Behaviour::kMadvGuard},
+      {uapi::kMadvGuardRemove, Behaviour::kMadvGuard},
+  };
+  const auto& drawn = OneOf(kAdvice);
+  // What the kernel does not have it is asked for less often.
+  return has(drawn.behaviour) || OneIn(8) ? drawn.advice : uapi::kMadvDontneed;
 }
 
 void Composer::DrawTouch(Step* step) {

@@ -44,6 +44,9 @@ class Composer {
   uint64_t huge_pages() const { return uint64_t{1} << config_.hpage_pmd_order; }
   bool huge_arena() const { return config_.arena_pages > 65536; }
   bool memory_is_small() const { return config_.memory_pages <= 4096; }
+  bool has(Behaviour behaviour) const {
+    return config_.profile->Has(behaviour);
+  }
   bool thp() const {
     return config_.transparent_hugepage != TransparentHugepage::kNever;
   }
@@ -73,8 +76,12 @@ class Composer {
   void KeepPopulateCheap(Step* step);
   bool IsDearToPopulate(uint64_t length);
   void DrawMmap(Step* step);
+  // What only some kernels map: secrets, droppable memory, checked flags.
+  void DrawMapType(Step* step);
   void DrawMremap(Step* step);
   void DrawMadvise(Step* step);
+  // Advice that came after 4.9, mostly what the kernel has of it.
+  uint32_t DrawNewAdvice();
   void DrawTouch(Step* step);
   // The page below a stack: touching it makes the stack grow.
   // REQUIRES: memory_.knows_stacks().

@@ -3,6 +3,8 @@
 
 // The machines that random programs start on.
 
+#include <algorithm>
+
 #include "props/vocabulary.h"
 
 namespace lockstep {
@@ -67,8 +69,30 @@ void DrawSparseArena(Random& random, Config* config) {
 
 }  // namespace
 
+Config Vocabulary::NextRealConfig(Random& random) const {
+  Config config;
+  config.profile = options_.profile;
+  config.defects = options_.defects;
+  if (random.OneIn(3)) return config;
+  if (random.OneIn(3)) config.cap_ipc_lock = true;
+  // Limits around what a program maps, and around what its process is itself.
+  config.memlock_limit = random.OneIn(4) ? random.Below(2048) * kPageSize
+                                         : DrawMemlockLimit(random);
+  config.memlock_limit =
+      std::min(config.memlock_limit, VocabularyOptions::kMostRealLimit);
+  if (random.OneIn(8)) {
+    config.uid = static_cast<uint8_t>(random.Below(kUsers));
+  }
+  if (random.OneIn(8)) {
+    config.file_size = random.Below(6) * kPageSize;
+    if (random.OneIn(2)) config.file_size += random.Below(kPageSize);
+  }
+  return config;
+}
+
 Config Vocabulary::NextConfig(Random& random) const {
   if (!options_.vary_config) return options_.config;
+  if (options_.real_kernel) return NextRealConfig(random);
   Config config;
   config.profile = options_.profile;
   config.defects = options_.defects;

@@ -62,6 +62,9 @@ class Memory {
       case Op::kSetrlimit:
         limit_ = step.length;
         return;
+      case Op::kMemfdSecret:
+        knows_secrets_ = true;
+        return;
       case Op::kShmat:
         mapped_.Push({step.addr.value / kPageSize, 2});
         return;
@@ -94,6 +97,9 @@ class Memory {
   bool knows_stacks() const { return !stacks_.empty(); }
   PageRange Stack(Random& random) const { return stacks_.Pick(random); }
 
+  // A memfd_secret may be there to be mapped.
+  bool knows_secrets() const { return knows_secrets_; }
+
   bool knows_children() const { return tasks_ != 1; }
   // The slot of a task that was forked. REQUIRES: knows_children().
   uint8_t Child(Random& random) const {
@@ -122,6 +128,7 @@ class Memory {
   Ring<4> touched_;
   Ring<2> stacks_;
   uint32_t tasks_ = 1;
+  bool knows_secrets_ = false;
   uint64_t limit_;
 };
 

@@ -65,7 +65,7 @@ TEST(VocabularyTest, TheSameSeedGivesTheSameProgramsOnEveryCompiler) {
   }
   // Changes with the vocabulary and the default machine: then put the new
   // number here.
-  EXPECT_EQ(all, 2333813672382264696u);
+  EXPECT_EQ(all, 3547826953774789783u);
 }
 
 TEST(VocabularyTest, GenerateForgetsWhatTheProgramHeldBefore) {
@@ -91,6 +91,61 @@ TEST(VocabularyTest, ProgramsHaveTheStepsProfileAndDefectsAskedFor) {
     EXPECT_THAT(program.steps, SizeIs(5));
     EXPECT_EQ(program.config.profile, options.profile);
     EXPECT_EQ(program.config.defects, options.defects);
+  }
+}
+
+// Steps of 2000 programs for the kernel that the test is true of.
+uint64_t CountOn(absl::string_view kernel,
+                 const std::function<bool(const Step&)>& test) {
+  VocabularyOptions options;
+  options.profile = *FindProfile(kernel);
+  options.defects = {};
+  uint64_t count = 0;
+  for (const Program& program : RandomPrograms(2000, options)) {
+    for (const Step& step : program.steps) count += test(step) ? 1 : 0;
+  }
+  return count;
+}
+
+TEST(VocabularyTest, AsksEachKernelForWhatItHasAndSeldomForMore) {
+  struct Row {
+    absl::string_view name, before, since;
+    bool (*test)(const Step& step);
+  };
+  static constexpr Row kRows[] = {
+      {"secret", "v4.9", "v6.1",
+       [](const Step& step) {
+         return step.op == Op::kMmap &&
+                (step.flags & uapi::kMapAnonymous) == 0 &&
+                step.value == static_cast<uint32_t>(MmapSource::kSecret);
+       }},
+      {"droppable", "v6.1", "v6.12",
+       [](const Step& step) {
+         return step.op == Op::kMmap &&
+                (step.flags & uapi::kMapType) == uapi::kMapDroppable;
+       }},
+      {"dontneed_locked", "v4.9", "v6.1",
+       [](const Step& step) {
+         return step.op == Op::kMadvise &&
+                step.flags == uapi::kMadvDontneedLocked;
+       }},
+      {"guard", "v6.12", "v6.18",
+       [](const Step& step) {
+         return step.op == Op::kMadvise &&
+                step.flags == uapi::kMadvGuardInstall;
+       }},
+      {"dontunmap of the same size", "v4.9", "v6.1",
+       [](const Step& step) {
+         return step.op == Op::kMremap &&
+                (step.flags & uapi::kMremapDontunmap) != 0 &&
+                step.length == step.length2;
+       }},
+  };
+  for (const Row& row : kRows) {
+    const uint64_t before = CountOn(row.before, row.test);
+    const uint64_t since = CountOn(row.since, row.test);
+    EXPECT_GT(before, 0u) << row.name;
+    EXPECT_GT(since, 2 * before) << row.name;
   }
 }
 
@@ -299,6 +354,40 @@ TEST(VocabularyTest, NextStepContinuesAProgramOfAnyLength) {
   Random here = random;
   const Step next = vocabulary.NextStep(random, config, steps);
   EXPECT_EQ(vocabulary.NextStep(here, config, steps), next);
+}
+
+TEST(VocabularyTest, ProgramsForRealKernelsAskForNothingElse) {
+  VocabularyOptions options;
+  options.real_kernel = true;
+  Vocabulary vocabulary(options);
+  std::set<Op> ops;
+  bool capability = false, none = false;
+  for (uint64_t i = 0; i < 3000; ++i) {
+    Random random(3, i);
+    Program program;
+    vocabulary.Generate(random, &program);
+    const Config& config = program.config;
+    EXPECT_EQ(config.arena_pages, 64u);
+    EXPECT_LE(config.memlock_limit, VocabularyOptions::kMostRealLimit);
+    EXPECT_EQ(config.transparent_hugepage, TransparentHugepage::kNever);
+    EXPECT_EQ(config.nr_hugepages, 0u);
+    EXPECT_EQ(config.image_pages, 0u);
+    (config.cap_ipc_lock ? capability : none) = true;
+    for (const Step& step : program.steps) {
+      ops.insert(step.op);
+      EXPECT_FALSE(IsEnvironment(step.op)) << InfoOf(step.op).name;
+      EXPECT_EQ(step.during_count, 0);
+      if (step.op == Op::kMmap) EXPECT_EQ(step.flags & uapi::kMapHugetlb, 0u);
+      if (step.op == Op::kSetrlimit) {
+        EXPECT_LE(step.length, VocabularyOptions::kMostRealLimit);
+      }
+    }
+  }
+  EXPECT_TRUE(capability && none);
+  for (const OpInfo& info : AllOps()) {
+    if (info.op == Op::kNone || IsEnvironment(info.op)) continue;
+    EXPECT_EQ(ops.count(info.op), 1u) << info.name;
+  }
 }
 
 }  // namespace

@@ -7,10 +7,10 @@
 #include <cstdio>
 #include <cstring>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/profile.h"
+#include "tools/real_engine.h"
 #include "tools/session.h"
 
 namespace lockstep {
@@ -23,6 +23,7 @@ using Commands = std::vector<std::unique_ptr<Command>>;
 Commands AllCommands() {
   Commands commands;
   commands.push_back(MakeRunCommand());
+  commands.push_back(MakeDiffCommand());
   commands.push_back(MakeFuzzCommand());
   commands.push_back(MakeShrinkCommand());
   commands.push_back(MakeReproCommand());
@@ -107,40 +108,61 @@ ExitStatus Command::Fail(const absl::Status& status) const {
   return Fail(impossible ? kExitImpossible : kExitUsage, status.message());
 }
 
-std::vector<Option> EngineOptions::Rows(bool with_all_kernels) {
+std::vector<Option> EngineOptions::Rows(EngineRows which) {
   std::vector<absl::string_view> kernels;
   for (const Profile& profile : AllProfiles()) kernels.push_back(profile.name);
-  const auto check_kernel = [this, with_all_kernels](absl::string_view value) {
-    if (!(with_all_kernels && value == "all")) {
+  const bool all = which == EngineRows::kProfiles;
+  const auto check_kernel = [this, all](absl::string_view value) {
+    if (!(all && value == "all") && value != "host") {
       absl::StatusOr<const Profile*> profile = FindProfile(value);
       if (!profile.ok()) return profile.status();
     }
     kernel = std::string(value);
     return absl::OkStatus();
   };
-  return {
+  std::vector<Option> rows = {
       {"--kernel", "NAME",
        absl::StrCat(
            "the modelled kernel: ", absl::StrJoin(kernels, ", "),
-           with_all_kernels ? ", or all of them, one after the other" : ""),
+           all ? ", or all of them, one after the other" : "",
+           "; host: the one that\nfits the real kernel, if nothing is given"),
        check_kernel},
       StringOption("--defect", "LIST",
                    "changes to the kernel's own defects: +name, -name, none\n"
                    "(see lockstep defects)",
                    &defects),
-      StringOption("--engine", "NAME", "reference, the model", &engine),
+      StringOption("--judged", "FILE",
+                   "divergences that are judged and known, instead of the\n"
+                   "built-in corpus/judged.txtpb",
+                   &judged),
   };
+  if (which != EngineRows::kProfileOfReal) {
+    rows.push_back(
+        StringOption("--engine", "NAME",
+                     "reference, the model; host, the kernel underneath;\n"
+                     "guest:VERSION or guest:BZIMAGE, a kernel in QEMU",
+                     &engine));
+  }
+  return rows;
 }
 
+bool EngineOptions::IsReal() const { return IsRealEngine(engine); }
+
 absl::Status EngineOptions::CheckEngine() const {
-  if (engine == "reference") return absl::OkStatus();
-  if (engine == "host" || absl::StartsWith(engine, "guest")) {
-    return absl::UnimplementedError(
-        absl::StrCat("--engine=", engine,
-                     ": this build has no such engine, it has: reference"));
+  if (IsReal()) {
+    if (kernel != "all") return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("--kernel=all: a real kernel is compared with one "
+                     "profile, expected a name or host"));
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--engine=", engine, ": unknown engine, expected reference"));
+  if (engine != "reference") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--engine=", engine,
+        ": unknown engine, expected reference, host or guest:VERSION"));
+  }
+  if (kernel != "host") return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--kernel=host: expected a real kernel, as in --engine=host");
 }
 
 absl::Status EngineOptions::Apply(Config* config) const {

@@ -45,20 +45,31 @@ class Command {
 };
 
 std::unique_ptr<Command> MakeRunCommand();
+std::unique_ptr<Command> MakeDiffCommand();
 std::unique_ptr<Command> MakeFuzzCommand();
 std::unique_ptr<Command> MakeShrinkCommand();
 std::unique_ptr<Command> MakeReproCommand();
 std::unique_ptr<Command> MakeDefectsCommand();
 std::unique_ptr<Command> MakePropertiesCommand();
 
+// Which of the common options a command has, and what it takes for --kernel.
+enum class EngineRows {
+  kOneProfile,     // --kernel=NAME, --engine
+  kProfiles,       // and --kernel=all
+  kProfileOfReal,  // --kernel=NAME; the engines are named otherwise
+};
+
 // Options that several commands have, with what they check at once.
 struct EngineOptions {
   std::string kernel;
   std::string defects;
   std::string engine = "reference";
+  std::string judged;  // file of judged divergences; empty: the built-in one
 
-  std::vector<Option> Rows(bool with_all_kernels);
-  // Unimplemented names the engines that this build has.
+  std::vector<Option> Rows(EngineRows rows);
+  bool IsReal() const;  // a real kernel
+  // InvalidArgument: no such engine, or --kernel=all or host does not go with
+  // it.
   absl::Status CheckEngine() const;
   // The program's configuration with what was asked for.
   absl::Status Apply(Config* config) const;

@@ -98,14 +98,13 @@ class PropertiesCommand : public CatalogueCommand {
   }
   absl::string_view description() const override {
     return "Lists the invariants and contracts that are checked after every "
-           "step.";
+           "step, and what two\nengines must agree on.";
   }
 
  protected:
   void PrintAll() const override {
     for (const PropertyInfo& info : AllProperties()) {
-      const absl::string_view kind =
-          info.kind == PropertyKind::kInvariant ? "invariant" : "contract";
+      const absl::string_view kind = NameOf(info.kind);
       if (json_) {
         JsonObject line;
         line.Add("name", info.name)

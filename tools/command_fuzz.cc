@@ -8,6 +8,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -20,11 +21,15 @@
 #include "absl/time/time.h"
 #include "engine/reference/reference_engine.h"
 #include "props/hunt.h"
+#include "props/judged.h"
+#include "props/real_hunt.h"
 #include "tools/command.h"
 #include "tools/finding_log.h"
 #include "tools/findings.h"
 #include "tools/json.h"
 #include "tools/progress.h"
+#include "tools/real_engine.h"
+#include "tools/real_findings.h"
 #include "tools/session.h"
 
 namespace lockstep {
@@ -82,7 +87,7 @@ class FuzzCommand : public Command {
            "One job with the same seed and --count or --steps finds the same.";
   }
   std::vector<Option> Options() override {
-    std::vector<Option> rows = engine_.Rows(true);
+    std::vector<Option> rows = engine_.Rows(EngineRows::kProfiles);
     const std::vector<Option> own = {
         {"--for", "TIME", "how long; 60s if nothing else ends the hunt",
          [this](absl::string_view value) {
@@ -108,6 +113,7 @@ class FuzzCommand : public Command {
   ExitStatus Run(absl::Span<const std::string> args) override {
     if (absl::Status status = Check(args); !status.ok()) return Fail(status);
     if (!seed_) seed_ = std::random_device()();
+    if (engine_.IsReal()) return FuzzReal();
     std::vector<const Profile*> kernels;
     for (const Profile& profile : AllProfiles()) {
       if (engine_.kernel == "all" || profile.name == engine_.kernel ||
@@ -144,6 +150,11 @@ class FuzzCommand : public Command {
     if (jobs_ < 1 || jobs_ > kMaxJobs) {
       return absl::InvalidArgumentError(absl::StrCat(
           "--jobs=", jobs_, ": expected a number from 1 to ", kMaxJobs));
+    }
+    if (engine_.IsReal() && jobs_ != 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--jobs=", jobs_,
+                       ": a real kernel runs programs on one CPU, expected 1"));
     }
     if (length_ < 1 || length_ > kMaxSteps) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -188,18 +199,136 @@ class FuzzCommand : public Command {
     result->statistics.findings = log.size();
     const std::vector<LoggedFinding> findings = log.Result(result->findings);
     if (json_) {
-      PrintJson(kernel, findings, result->statistics);
+      PrintJson(kernel, findings, result->statistics, std::nullopt);
     } else {
-      Print(kernel, findings, result->statistics);
+      Print(kernel.name, findings, result->statistics);
     }
     if (!log.status().ok()) return Fail(log.status());
     return findings.empty() ? kExitFine : kExitViolated;
   }
 
-  void Print(const Profile& kernel, const std::vector<LoggedFinding>& findings,
+  ExitStatus FuzzReal() {
+    if (absl::Status status = PrepareFindings(out_); !status.ok()) {
+      return Fail(status);
+    }
+    absl::StatusOr<RealEngine> real = OpenRealEngine(
+        name(), engine_.engine, engine_.kernel, engine_.defects, {});
+    if (!real.ok()) return Fail(real.status());
+    KernelOptions alone;
+    alone.mode = wire::Mode::kProcessPerProgram;
+    absl::StatusOr<std::unique_ptr<Kernel>> confirm =
+        MakeKernel(engine_.engine, alone);
+    if (!confirm.ok()) return Fail(confirm.status());
+    absl::StatusOr<std::vector<Judged>> judged = LoadJudged(engine_.judged);
+    if (!judged.ok()) return Fail(judged.status());
+
+    StopOnSignal stop_on_signal;
+    const std::string label =
+        absl::StrCat(real->kernel->name(), " against ", real->profile->name);
+    ProgressReporter progress(stderr, isatty(STDERR_FILENO) != 0, label);
+    RealHuntOptions options;
+    options.vocabulary.profile = real->profile;
+    options.vocabulary.defects = real->defects;
+    options.vocabulary.steps = length_;
+    options.seed = *seed_;
+    options.stop = &stop_requested;
+    options.kernel = real->kernel.get();
+    options.confirm = confirm->get();
+    options.judged = *std::move(judged);
+    if (count_) options.max_programs = *count_;
+    if (steps_) options.max_steps = *steps_;
+    if (time_ || !(count_ || steps_)) {
+      options.max_time =
+          absl::ToChronoNanoseconds(time_.value_or(kDefaultTime));
+    }
+    absl::Status written;
+    std::map<uint64_t, std::string> paths;  // by fingerprint
+    options.on_finding = [&](const RealFinding& finding) {
+      const std::string path = SaveReal(*real, finding, &written);
+      paths[finding.fingerprint] = path;
+      progress.Say(absl::StrCat(label, ": found ", path));
+    };
+    options.on_progress = [&](const HuntProgress& now) {
+      progress.Update(now);
+    };
+    RealHuntResult result = RealHunt(options);
+    progress.Finish();
+    result.statistics.findings = result.findings.size();
+    std::vector<LoggedFinding> findings;
+    for (const RealFinding& finding : result.findings) {
+      LoggedFinding logged;
+      logged.program = finding.program;
+      logged.violation = finding.violation;
+      logged.path = paths[finding.fingerprint];
+      logged.index = finding.index;
+      logged.hits = finding.hits;
+      findings.push_back(std::move(logged));
+    }
+    if (json_) {
+      PrintJson(*real->profile, findings, result.statistics,
+                RealJson(*real, result));
+    } else {
+      Print(label, findings, result.statistics);
+      PrintReal(result);
+    }
+    if (!written.ok()) return Fail(written);
+    if (!result.status.ok()) return Fail(result.status);
+    return findings.empty() ? kExitFine : kExitViolated;
+  }
+
+  // Returns the finding's directory; an error of writing goes to *written.
+  std::string SaveReal(const RealEngine& real, const RealFinding& finding,
+                       absl::Status* written) const {
+    const std::string name = FindingName(finding.program, finding.violation);
+    absl::StatusOr<FindingFiles> files = RenderRealFinding(
+        finding, real,
+        absl::StrCat("lockstep fuzz --engine=", engine_.engine,
+                     " --seed=", *seed_, " --length=", length_, ", program ",
+                     finding.index));
+    if (!files.ok()) {
+      // Whatever is wrong with the report, the program is not lost.
+      written->Update(files.status());
+      files =
+          FindingFiles{{{"program.txtpb", FormatProgramText(finding.program)}}};
+    }
+    absl::StatusOr<std::string> path = SaveFinding(out_, name, *files);
+    written->Update(path.status());
+    return path.ok() ? *path : absl::StrCat(out_, "/", name);
+  }
+
+  static void PrintReal(const RealHuntResult& result) {
+    absl::PrintF("steps not run here: %d, programs refused: %d\n",
+                 result.steps_not_run, result.statistics.refused);
+    for (const auto& [name, hits] : result.judged) {
+      absl::PrintF("judged: %s %d\n", name, hits);
+    }
+    if (!result.unconfirmed.empty()) {
+      absl::PrintF(
+          "%d violations did not show again in a process of their own, first "
+          "in program %d\n",
+          result.unconfirmed.size(), result.unconfirmed.front());
+    }
+    absl::PrintF("\n");
+  }
+
+  JsonObject RealJson(const RealEngine& real,
+                      const RealHuntResult& result) const {
+    JsonObject judged;
+    for (const auto& [name, hits] : result.judged) judged.Add(name, hits);
+    JsonObject line;
+    line.Add("engine", engine_.engine)
+        .Add("release", real.kernel->release())
+        .Add("steps_not_run", result.steps_not_run)
+        .Add("refused", result.statistics.refused)
+        .Add("judged", judged)
+        .Add("unconfirmed", uint64_t{result.unconfirmed.size()});
+    return line;
+  }
+
+  void Print(absl::string_view label,
+             const std::vector<LoggedFinding>& findings,
              const HuntStatistics& statistics) {
-    absl::PrintF("%s, seed %d\n", FormatProgress(kernel.name, statistics),
-                 *seed_);
+    absl::PrintF("%s, seed %d\n", FormatProgress(label, statistics), *seed_);
     for (const LoggedFinding& finding : findings) {
       absl::PrintF("  %s\n    %d steps, hit %d times%s\n    %s\n", finding.path,
                    finding.program.steps.size(), finding.hits,
@@ -224,7 +353,8 @@ class FuzzCommand : public Command {
 
   void PrintJson(const Profile& kernel,
                  const std::vector<LoggedFinding>& findings,
-                 const HuntStatistics& statistics) {
+                 const HuntStatistics& statistics,
+                 const std::optional<JsonObject>& real) {
     for (const LoggedFinding& finding : findings) {
       JsonObject line;
       line.Add("finding", finding.path)
@@ -262,6 +392,7 @@ class FuzzCommand : public Command {
         .Add("findings", uint64_t{findings.size()})
         .Add("violations", hits)
         .Add("calls", calls);
+    if (real) line.Add("real", *real);
     absl::PrintF("%s\n", line.ToString());
   }
 

@@ -4,15 +4,22 @@
 // lockstep shrink, lockstep repro: what is made of one program.
 
 #include <cstdio>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/reference/reference_engine.h"
 #include "props/runner.h"
 #include "props/shrink.h"
+#include "props/trace_judge.h"
 #include "tools/command.h"
 #include "tools/findings.h"
+#include "tools/real_engine.h"
+#include "tools/real_findings.h"
 #include "tools/report.h"
 #include "tools/session.h"
 
@@ -24,7 +31,7 @@ class OneProgramCommand : public Command {
  public:
   absl::string_view arguments() const override { return "PROGRAM"; }
   std::vector<Option> Options() override {
-    std::vector<Option> rows = engine_.Rows(false);
+    std::vector<Option> rows = engine_.Rows(EngineRows::kOneProfile);
     rows.push_back(StringOption("--out", "FILE",
                                 "where to write it, instead of standard output",
                                 &out_));
@@ -41,7 +48,17 @@ class OneProgramCommand : public Command {
     }
     absl::StatusOr<Program> program = LoadProgram(args[0]);
     if (!program.ok()) return Fail(program.status());
-    if (absl::Status status = engine_.Apply(&program->config); !status.ok()) {
+    if (engine_.IsReal()) {
+      // What is judged is a trace, so each program gets a process of its own.
+      KernelOptions options;
+      options.mode = wire::Mode::kProcessPerProgram;
+      absl::StatusOr<RealEngine> real = OpenRealEngine(
+          name(), engine_.engine, engine_.kernel, engine_.defects, options);
+      if (!real.ok()) return Fail(real.status());
+      real_ = std::make_unique<RealEngine>(*std::move(real));
+      real_->Apply(&program->config);
+    } else if (absl::Status status = engine_.Apply(&program->config);
+               !status.ok()) {
       return Fail(kExitUsage, absl::StrCat(args[0], ": ", status.message()));
     }
     absl::StatusOr<std::string> text = Transform(args[0], *program);
@@ -56,8 +73,27 @@ class OneProgramCommand : public Command {
   virtual absl::StatusOr<std::string> Transform(const std::string& path,
                                                 const Program& program) = 0;
 
+  // Null: the reference engine.
+  RealEngine* real() const { return real_.get(); }
+  // What is wrong with the program on the real kernel: contracts, agreement.
+  // Unavailable if it cannot be run there.
+  absl::StatusOr<std::optional<Violation>> JudgeReal(
+      const Program& program, Trace* trace = nullptr) const {
+    absl::StatusOr<std::vector<Trace>> traces =
+        real_->kernel->Run({&program, 1});
+    if (!traces.ok()) return traces.status();
+    const std::string refused = WhyRefused(program, traces->front());
+    if (!refused.empty()) return absl::UnavailableError(refused);
+    TraceJudge judge{std::string(real_->kernel->name())};
+    absl::StatusOr<std::optional<Violation>> violation =
+        judge.Judge(program, traces->front());
+    if (trace != nullptr) *trace = std::move(traces->front());
+    return violation;
+  }
+
  private:
   EngineOptions engine_;
+  std::unique_ptr<RealEngine> real_;
   std::string out_;
 };
 
@@ -77,6 +113,11 @@ class ShrinkCommand : public OneProgramCommand {
  protected:
   absl::StatusOr<std::string> Transform(const std::string& path,
                                         const Program& program) override {
+    if (real() != nullptr) {
+      return ShrinkFrom(
+          path, program, JudgeReal(program),
+          [this](const Program& candidate) { return JudgeReal(candidate); });
+    }
     // What the fuzzer checks with; full checks only where these see nothing.
     Checking checking = Checking::kIncremental;
     const auto run = [&checking](const Program& candidate) {
@@ -88,6 +129,22 @@ class ShrinkCommand : public OneProgramCommand {
       checking = Checking::kFull;
       violation = run(program);
     }
+    reference::ReferenceEngine engine;
+    Runner runner(&engine, checking);
+    return ShrinkFrom(
+        path, program, violation,
+        [&runner](const Program& candidate) { return runner.Run(candidate); });
+  }
+
+ private:
+  using RunOne = std::function<absl::StatusOr<std::optional<Violation>>(
+      const Program& program)>;
+
+  // `violation` is the program's own; candidates are run by `run`.
+  static absl::StatusOr<std::string> ShrinkFrom(
+      const std::string& path, const Program& program,
+      const absl::StatusOr<std::optional<Violation>>& violation,
+      const RunOne& run) {
     if (!violation.ok()) return violation.status();
     if (!violation->has_value()) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -98,17 +155,21 @@ class ShrinkCommand : public OneProgramCommand {
     Program failing = program;
     failing.steps.resize((*violation)->step + 1);
     failing.expectations.clear();
-    reference::ReferenceEngine engine;
-    Runner runner(&engine, checking);
     const StillFails still_fails =
         [&](const Program& candidate) -> std::optional<Violation> {
-      absl::StatusOr<std::optional<Violation>> seen = runner.Run(candidate);
+      absl::StatusOr<std::optional<Violation>> seen = run(candidate);
       if (!seen.ok() || !seen->has_value() ||
           !SameViolation(failing, **violation, candidate, **seen)) {
         return std::nullopt;
       }
       return *std::move(seen);
     };
+    // A real kernel need not do the same again.
+    if (!still_fails(failing)) {
+      return absl::UnavailableError(
+          absl::StrCat(path, ": it does not violate ", (*violation)->property,
+                       " when run again: nothing can be shrunk"));
+    }
     const ShrinkResult result = Shrink(failing, still_fails);
     std::fputs(absl::StrCat("lockstep shrink: ", program.steps.size(),
                             " steps to ", result.program.steps.size(), " in ",
@@ -153,14 +214,29 @@ class ReproCommand : public OneProgramCommand {
   absl::StatusOr<std::string> Transform(const std::string& path,
                                         const Program& program) override {
     if (format_ == "txtpb") return FormatProgramText(program);
-    absl::StatusOr<std::optional<Violation>> violation = Judge(program);
+    Trace trace;
+    absl::StatusOr<std::optional<Violation>> violation =
+        real() != nullptr ? JudgeReal(program, &trace) : Judge(program);
     if (!violation.ok()) return violation.status();
     if (format_ == "c") return RenderReproducerC(program, *violation);
     if (!violation->has_value()) {
       return absl::InvalidArgumentError(absl::StrCat(
           path, ": a report needs a violation, this program shows none"));
     }
-    return WriteReport(program, **violation, "");
+    if (real() == nullptr) return WriteReport(program, **violation, "");
+    RealFinding finding;
+    finding.program = program;
+    finding.violation = **violation;
+    finding.trace = std::move(trace);
+    absl::StatusOr<std::string> source =
+        RenderReproducerC(program, **violation);
+    ReproResult repro;
+    if (!source.ok()) {
+      repro.summary = std::string(source.status().message());
+    } else if (real()->kernel->name() == "host") {
+      repro = TryRepro(*source, "cc");
+    }
+    return WriteRealReport(finding, *real(), "", repro);
   }
 
  private:

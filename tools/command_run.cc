@@ -9,8 +9,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "props/trace_judge.h"
 #include "tools/command.h"
 #include "tools/json.h"
+#include "tools/real_engine.h"
 #include "tools/session.h"
 
 namespace lockstep {
@@ -37,7 +39,7 @@ class RunCommand : public Command {
            "program: OK, or the first violation.";
   }
   std::vector<Option> Options() override {
-    std::vector<Option> rows = engine_.Rows(false);
+    std::vector<Option> rows = engine_.Rows(EngineRows::kOneProfile);
     rows.push_back(SwitchOption("--trace",
                                 "every step with its outcome and "
                                 "the locked_vm of its task",
@@ -57,6 +59,7 @@ class RunCommand : public Command {
     }
     if (args.empty()) return Fail(kExitUsage, "expected at least one program");
     ExitStatus worst = kExitFine;
+    if (engine_.IsReal()) return RunOnReal(args);
     for (const std::string& path : args) {
       worst = std::max(worst, RunFile(path));
     }
@@ -64,6 +67,91 @@ class RunCommand : public Command {
   }
 
  private:
+  // All programs in one go: the kernel gets them in batches.
+  ExitStatus RunOnReal(absl::Span<const std::string> paths) {
+    absl::StatusOr<RealEngine> real = OpenRealEngine(
+        name(), engine_.engine, engine_.kernel, engine_.defects, {});
+    if (!real.ok()) return Fail(real.status());
+    ExitStatus worst = kExitFine;
+    std::vector<std::string> names;
+    std::vector<Program> programs;
+    for (const std::string& path : paths) {
+      absl::StatusOr<Program> program = LoadProgram(path);
+      if (!program.ok()) {
+        worst = std::max(worst, Fail(program.status()));
+        continue;
+      }
+      real->Apply(&program->config);
+      names.push_back(path);
+      programs.push_back(*std::move(program));
+    }
+    absl::StatusOr<std::vector<Trace>> traces = real->kernel->Run(programs);
+    if (!traces.ok()) return Fail(traces.status());
+    TraceJudge judge{std::string(real->kernel->name())};
+    for (size_t i = 0; i < programs.size(); ++i) {
+      const Trace& trace = (*traces)[i];
+      if (trace.end == wire::End::kRefused) {
+        worst =
+            std::max(worst, Fail(kExitImpossible,
+                                 absl::StrCat(names[i], ": not run here: ",
+                                              WhyRefused(programs[i], trace))));
+        continue;
+      }
+      RunResult result;
+      if (trace_) PrintTrace(programs[i], trace, &result);
+      absl::StatusOr<std::optional<Violation>> violation = std::nullopt;
+      if (!no_check_) violation = JudgeReal(programs[i], trace, &judge);
+      if (!violation.ok()) return Fail(violation.status());
+      result.violation = *std::move(violation);
+      Print(names[i], programs[i], result, real->Label());
+      if (result.violation) worst = std::max(worst, kExitViolated);
+    }
+    return worst;
+  }
+
+  // Contracts and expectations, whichever fails first; then whether the program
+  // came to its end. Not the model: that is what lockstep diff is for.
+  static absl::StatusOr<std::optional<Violation>> JudgeReal(
+      const Program& program, const Trace& trace, TraceJudge* judge) {
+    absl::StatusOr<std::optional<Violation>> contract =
+        judge->CheckContracts(program, trace);
+    if (!contract.ok()) return contract;
+    std::optional<Violation> expectation =
+        judge->CheckTheExpectations(program, trace);
+    if (expectation &&
+        (!contract->has_value() || expectation->step < (*contract)->step)) {
+      return expectation;
+    }
+    if (contract->has_value()) return contract;
+    return judge->CheckEnd(program, trace);
+  }
+
+  void PrintTrace(const Program& program, const Trace& trace,
+                  RunResult* result) const {
+    for (size_t i = 0; i < trace.steps.size(); ++i) {
+      const TracedStep& step = trace.steps[i];
+      const TaskState& task =
+          step.tasks[program.steps[i].task % kTaskSlots].state;
+      NoteStep(program, i, step.outcome, task, result);
+    }
+  }
+
+  void NoteStep(const Program& program, size_t step, const Outcome& outcome,
+                const TaskState& task, RunResult* result) const {
+    if (json_) {
+      JsonObject line;
+      line.Add("step", uint64_t{step})
+          .Add("call", DebugString(program.steps[step]))
+          .Add("outcome", DebugString(outcome))
+          .Add("locked_vm", task.locked_vm.n);
+      result->trace.push_back(line);
+    } else {
+      absl::PrintF("%4d  %s = %s, locked_vm %d\n", step,
+                   DebugString(program.steps[step]), DebugString(outcome),
+                   task.locked_vm.n);
+    }
+  }
+
   ExitStatus RunFile(const std::string& path) {
     absl::StatusOr<Program> program = LoadProgram(path);
     if (!program.ok()) return Fail(program.status());
@@ -76,7 +164,7 @@ class RunCommand : public Command {
       return Fail(absl::Status(status.code(),
                                absl::StrCat(path, ": ", status.message())));
     }
-    Print(path, *program, result);
+    Print(path, *program, result, program->config.profile->name);
     return result.violation ? kExitViolated : kExitFine;
   }
 
@@ -91,18 +179,7 @@ class RunCommand : public Command {
       if (!trace_) return;
       TaskState task;
       engine.Observe(program.steps[step].task % kTaskSlots, &task);
-      if (json_) {
-        JsonObject line;
-        line.Add("step", uint64_t{step})
-            .Add("call", DebugString(program.steps[step]))
-            .Add("outcome", DebugString(outcome))
-            .Add("locked_vm", task.locked_vm.n);
-        result->trace.push_back(line);
-      } else {
-        absl::PrintF("%4d  %s = %s, locked_vm %d\n", step,
-                     DebugString(program.steps[step]), DebugString(outcome),
-                     task.locked_vm.n);
-      }
+      NoteStep(program, step, outcome, task, result);
     };
     absl::StatusOr<std::optional<Violation>> violation =
         RunProgram(program, options, after_step);
@@ -116,19 +193,19 @@ class RunCommand : public Command {
   }
 
   void Print(const std::string& path, const Program& program,
-             const RunResult& result) const {
+             const RunResult& result, absl::string_view engine) const {
     const std::optional<Violation>& violation = result.violation;
     if (!json_) {
       absl::PrintF("%s: %s\n", path,
                    violation ? DebugString(program, *violation)
                              : absl::StrFormat("OK, %d steps on %s",
-                                               program.steps.size(),
-                                               program.config.profile->name));
+                                               program.steps.size(), engine));
       return;
     }
     JsonObject line;
     line.Add("program", path)
         .Add("kernel", program.config.profile->name)
+        .Add("engine", engine_.engine)
         .Add("steps", uint64_t{program.steps.size()})
         .Add("ok", !violation.has_value());
     if (violation) {

@@ -58,9 +58,45 @@ bool IsHarmless(uint64_t start, uint64_t length) {
          within(0, kMinAddress);
 }
 
+bool KnowsMapFlags(const Profile& profile, uint32_t flags) {
+  uint32_t known = kMmapFlags4_9;
+  if (profile.Has(Behaviour::kMapFixedNoreplace)) {
+    known |= uapi::kMapFixedNoreplace;
+  }
+  const uint32_t type = flags & uapi::kMapType;
+  if (type == uapi::kMapSharedValidate &&
+      !profile.Has(Behaviour::kMapSharedValidate)) {
+    return false;
+  }
+  if (type == uapi::kMapDroppable && profile.Has(Behaviour::kMapDroppable)) {
+    known |= uapi::kMapDroppable;
+  }
+  return (flags & ~known) == 0;
+}
+
+// The advice is among what the kernel's profile has; that of v4.9 at least.
+bool KnowsAdvice(const Profile& profile, uint32_t advice) {
+  static constexpr struct {
+    uint32_t last;
+    Behaviour behaviour;
+  } kAdviceSince[] = {
+      {uapi::kMadvKeeponfork, Behaviour::kMadvWipeonfork},
+      {uapi::kMadvPageout, Behaviour::kMadvCold},
+      {uapi::kMadvPopulateWrite, Behaviour::kMadvPopulate},
+      {uapi::kMadvDontneedLocked, Behaviour::kMadvDontneedLocked},
+      {uapi::kMadvCollapse, Behaviour::kMadvCollapse},
+      {uapi::kMadvGuardRemove, Behaviour::kMadvGuard},
+  };
+  if (advice <= uapi::kMadvDodump) return true;
+  for (const auto& row : kAdviceSince) {
+    if (advice <= row.last) return profile.Has(row.behaviour);
+  }
+  return false;
+}
+
 // Why this step cannot be part of a reproducer, looking at it alone; empty if
 // it can.
-std::string ReasonToLeaveOut(const Step& step) {
+std::string ReasonToLeaveOut(const Step& step, const Profile& profile) {
   if (step.op == Op::kNone) return "it is no call";
   if (IsEnvironment(step.op)) {
     return "what the rest of the machine does cannot be forced from user space";
@@ -82,19 +118,31 @@ std::string ReasonToLeaveOut(const Step& step) {
   }
   switch (step.op) {
     case Op::kMmap:
-      if ((step.flags & ~kMmapFlags4_9) != 0 ||
-          (step.flags & uapi::kMapType) == 3) {
+      if (!KnowsMapFlags(profile, step.flags)) {
         return "its flags are newer than the documented kernel";
       }
       break;
-    case Op::kMremap:
-      if ((step.flags & ~(uapi::kMremapMaymove | uapi::kMremapFixed)) != 0) {
+    case Op::kMremap: {
+      uint32_t known = uapi::kMremapMaymove | uapi::kMremapFixed;
+      if (profile.Has(Behaviour::kMremapDontunmap)) {
+        known |= uapi::kMremapDontunmap;
+      }
+      if ((step.flags & ~known) != 0) {
         return "its flags are newer than the documented kernel";
       }
+      // mremap(3) passes a new address on with MREMAP_FIXED only.
+      if ((step.flags & (uapi::kMremapFixed | uapi::kMremapDontunmap)) ==
+          uapi::kMremapDontunmap) {
+        return "the C library does not pass its address on";
+      }
       break;
+    }
     case Op::kMadvise:
-      if (step.flags > uapi::kMadvDodump) {
+      if (!KnowsAdvice(profile, step.flags)) {
         return "its advice is newer than the documented kernel";
+      }
+      if (step.flags == uapi::kMadvCollapse) {
+        return "it depends on how the kernel was configured";
       }
       if (step.flags >= uapi::kMadvFree && step.flags <= uapi::kMadvRemove &&
           step.flags != uapi::kMadvFree) {
@@ -147,7 +195,7 @@ absl::string_view ObstacleOf(const Step& step) {
       if (step.value != 0) return "it needs hugetlb pages for a segment";
       break;
     case Op::kMemfdSecret:
-      return "memfd_secret is newer than the documented kernel";
+      return "not every kernel lets a program have memfd_secret";
     default:
       break;
   }
@@ -275,11 +323,12 @@ absl::Status RunDocumented(Config config, Engine* engine,
 }
 
 // Kernels from 5.18 on take lock-on-fault of memory without access: nothing is
-// faulted in, so nothing is refused.
+// faulted in, so nothing is refused. Before, it was ENOMEM.
 bool IsOnfaultWithoutAccess(const DocumentedStep& documented) {
   const Step& step = documented.step;
+  const Outcome& outcome = documented.outcomes.front();
   if (step.op != Op::kMlock2 || (step.flags & uapi::kMlockOnfault) == 0 ||
-      !documented.outcomes.front().Is(ENOMEM)) {
+      !(outcome.Is(ENOMEM) || outcome.ok())) {
     return false;
   }
   const uint64_t start = step.addr.Resolve() & kPageMask;
@@ -306,18 +355,15 @@ bool InHeap(uint64_t address) {
   return address >= kHeapBase && address - kHeapBase < kHeapBytes;
 }
 
-const Profile& DocumentedProfile() {
-  const Profile* newest = &DefaultProfile();
-  for (const Profile& profile : AllProfiles()) {
-    if (profile.Has(Behaviour::kMlock2)) newest = &profile;
-  }
-  return *newest;
+const Profile& DocumentedProfile(const Program& program) {
+  const Profile& own = *program.config.profile;
+  return own.Has(Behaviour::kMlock2) ? own : DefaultProfile();
 }
 
 absl::StatusOr<DocumentedProgram> Document(const Program& program,
                                            Engine* engine) {
   DocumentedProgram result;
-  result.profile = &DocumentedProfile();
+  result.profile = &DocumentedProfile(program);
   result.obstacles = ObstaclesOf(program.config);
   for (size_t i = 0; i < program.steps.size(); ++i) {
     DocumentedStep documented;
@@ -325,7 +371,7 @@ absl::StatusOr<DocumentedProgram> Document(const Program& program,
     documented.step = program.steps[i];
     documented.step.during_count = 0;
     documented.step.during = {};
-    documented.left_out = ReasonToLeaveOut(documented.step);
+    documented.left_out = ReasonToLeaveOut(documented.step, *result.profile);
     result.needs_environment |= program.steps[i].during_count != 0 ||
                                 IsEnvironment(program.steps[i].op);
     if (absl::string_view obstacle = ObstacleOf(documented.step);
@@ -349,7 +395,10 @@ absl::StatusOr<DocumentedProgram> Document(const Program& program,
       step.left_out = "in the program it is a step on an empty slot";
       continue;
     }
-    if (IsOnfaultWithoutAccess(step)) step.outcomes.push_back(Outcome::Ok());
+    if (IsOnfaultWithoutAccess(step)) {
+      const bool ok = step.outcomes.front().ok();
+      step.outcomes.push_back(ok ? Outcome::Errno(ENOMEM) : Outcome::Ok());
+    }
     const uint64_t more = PopulatedBytes(step.step, step.before);
     populated += std::min(more, kPopulateBudget + 1);
   }

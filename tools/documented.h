@@ -64,8 +64,9 @@ inline constexpr uint64_t kPopulateBudget = 64 << 20;
 absl::StatusOr<DocumentedProgram> Document(const Program& program,
                                            Engine* engine);
 
-// The newest profile that has every documented call.
-const Profile& DocumentedProfile();
+// The profile whose rules the program is held to: its own, or the default one
+// where its own lacks documented calls (mlock2).
+const Profile& DocumentedProfile(const Program& program);
 
 // Where a heap address of the model, or an arena address, is.
 bool InArena(uint64_t address);

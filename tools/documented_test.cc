@@ -3,6 +3,10 @@
 
 #include "tools/documented.h"
 
+#include <cerrno>
+#include <string>
+
+#include "absl/strings/str_cat.h"
 #include "engine/reference/reference_engine.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -13,6 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 DocumentedProgram DocumentedOf(const char* text) {
   absl::StatusOr<Program> program = ParseProgramText(text, "program");
@@ -101,6 +106,41 @@ TEST(Document, RefusesToPopulateMoreThanTheBudget) {
       "steps { mlock { addr { page: 0 } length: 67112960 } }";
   EXPECT_THAT(DocumentedOf(populated.c_str()).obstacles,
               ElementsAre(HasSubstr("more than 64 MiB")));
+}
+
+// What only newer kernels have is documented for programs of these kernels.
+TEST(Document, HoldsAProgramToItsOwnKernelIfThatHasMlock2) {
+  const std::string dontunmap = R"(
+    steps { mmap { addr { page: 0 } length: 4096 prot: READ prot: WRITE
+                   flags: PRIVATE flags: ANONYMOUS flags: FIXED
+                   flags: LOCKED } }
+    steps { mremap { addr { page: 0 } old_length: 4096 new_length: 4096
+                     flags: MAYMOVE flags: FIXED flags: DONTUNMAP
+                     new_addr { page: 4 } } })";
+  const DocumentedProgram newer =
+      DocumentedOf(("config { kernel: \"v6.18\" }" + dontunmap).c_str());
+  EXPECT_EQ(newer.profile->name, "v6.18");
+  EXPECT_EQ(newer.steps[1].left_out, "");
+  // Not as 6.18 does it: 2.
+  EXPECT_EQ(newer.steps[1].locked_vm, Pages{1});
+  const DocumentedProgram older =
+      DocumentedOf(("config { kernel: \"v3.12\" }" + dontunmap).c_str());
+  EXPECT_EQ(older.profile->name, "v4.9");
+  EXPECT_THAT(older.steps[1].left_out, HasSubstr("newer"));
+}
+
+TEST(Document, LockOnFaultWithoutAccessMayEndInTwoWaysOnEveryKernel) {
+  for (absl::string_view kernel : {"v4.9", "v6.1", "v6.12", "v6.18"}) {
+    const DocumentedProgram documented =
+        DocumentedOf(absl::StrCat("config { kernel: \"", kernel, "\" }", R"(
+    steps { mmap { addr { page: 0 } length: 4096
+                   flags: PRIVATE flags: ANONYMOUS flags: FIXED } }
+    steps { mlock2 { addr { page: 0 } length: 4096 flags: ONFAULT } })")
+                         .c_str());
+    EXPECT_THAT(documented.steps[1].outcomes,
+                UnorderedElementsAre(Outcome::Ok(), Outcome::Errno(ENOMEM)))
+        << kernel;
+  }
 }
 
 TEST(Document, NamesWhatARealKernelCannotBeAskedFor) {

@@ -32,6 +32,9 @@ constexpr FlagName kVmFlagNames[] = {
     {kVmHugepage, "hugepage"},
     {kVmNohugepage, "nohugepage"},
     {kVmShm, "shm"},
+    {kVmWipeonfork, "wipeonfork"},
+    {kVmDroppable, "droppable"},
+    {kVmSecret, "secret"},
 };
 constexpr FlagName kPageFlagNames[] = {
     {kPageLru, "lru"},
@@ -83,7 +86,8 @@ void AppendPages(const Machine& machine, int mm, const Vma& vma,
     }
     absl::StrAppend(text, "      ", Where(entry->page), ": ");
     if ((entry->raw & kPtePresent) == 0) {
-      absl::StrAppend(text, "swapped out\n");
+      absl::StrAppend(
+          text, (entry->raw & kPteGuard) != 0 ? "a guard\n" : "swapped out\n");
       continue;
     }
     Pfn pfn = PfnOf(entry->raw);

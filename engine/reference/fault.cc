@@ -145,7 +145,8 @@ FaultResult DoWpPage(Machine& machine, int mm, size_t vma, Vpn page) {
   return FaultResult::kDone;
 }
 
-// do_huge_pmd_wp_page. Without a huge page for the copy the mapping is split.
+// do_huge_pmd_wp_page. Without a huge page for the copy, and from 5.8 on
+// always, the mapping is split.
 FaultResult DoHugePmdWpPage(Machine& machine, int mm, size_t vma, Vpn page) {
   Vpn start = TableStart(machine, page);
   Pfn old = PfnOf(GetHugePmd(machine, mm, start));
@@ -153,7 +154,7 @@ FaultResult DoHugePmdWpPage(Machine& machine, int mm, size_t vma, Vpn page) {
     FindTable(machine, mm, start)->huge |= kPteWrite;
     return FaultResult::kDone;
   }
-  Pfn head = AllocHugePage(machine);
+  Pfn head = machine.Has(Behaviour::kThpCowSplits) ? 0 : AllocHugePage(machine);
   if (head == 0) {
     SplitHugePmd(machine, mm, page);
     return DoWpPage(machine, mm, vma, page);
@@ -200,16 +201,22 @@ FaultResult HandleMmFault(Machine& machine, int mm, Vpn page, bool write) {
   }
   uint32_t pte = GetPte(machine, mm, page);
   if (pte == 0) {
-    if (machine.pte_entries >= kPtesPerFrame * machine.config.memory_pages) {
-      machine.step_events.allocation_failed = true;
-      return FaultResult::kOom;
-    }
+    if (!PageTablesMayGrow(machine)) return FaultResult::kOom;
     return area.object == 0 ? DoAnonymousPage(machine, mm, vma, page, write)
                             : DoObjectFault(machine, mm, vma, page, write);
   }
   if ((pte & kPteSwap) != 0) return DoSwapPage(machine, mm, page, write);
+  if ((pte & kPteGuard) != 0) return FaultResult::kSigsegv;
   if (write && (pte & kPteWrite) == 0) return DoWpPage(machine, mm, vma, page);
   return FaultResult::kDone;
+}
+
+bool PageTablesMayGrow(Machine& machine) {
+  if (machine.pte_entries < kPtesPerFrame * machine.config.memory_pages) {
+    return true;
+  }
+  machine.step_events.allocation_failed = true;
+  return false;
 }
 
 FaultResult AccessPage(Machine& machine, int mm, Vpn page, bool write) {
@@ -229,7 +236,7 @@ FaultResult AccessPage(Machine& machine, int mm, Vpn page, bool write) {
   return HandleMmFault(machine, mm, page, write);
 }
 
-void ZapRange(Machine& machine, int mm, Vpn start, Vpn end) {
+void ZapRange(Machine& machine, int mm, Vpn start, Vpn end, Guards guards) {
   machine.TouchTables(mm);
   while (auto entry = NextEntry(machine, mm, start, end)) {
     if (entry->huge) {
@@ -240,6 +247,10 @@ void ZapRange(Machine& machine, int mm, Vpn start, Vpn end) {
       }
       UnmapHugePage(machine, mm, entry->page);
       start = after;
+      continue;
+    }
+    if ((entry->raw & kPteGuard) != 0 && guards == Guards::kKeep) {
+      start = entry->page + Pages{1};
       continue;
     }
     ClearPte(machine, mm, entry->page);

@@ -24,9 +24,15 @@ FaultResult AccessPage(Machine& machine, int mm, Vpn page, bool write);
 // itself: a new page in a VM_LOCKED VMA is born Mlocked and unevictable.
 void AddNewAnonPage(Machine& machine, Pfn pfn, const Vma& vma);
 
+// There is memory for one more PTE; else an allocation has failed.
+bool PageTablesMayGrow(Machine& machine);
+
+// Whether guard markers go with the pages (ZAP_FLAG_DROP_MARKER).
+enum class Guards : uint8_t { kKeep, kDrop };
 // Unmaps whatever PTEs are in the range, with the references
 // (zap_page_range); huge pages that it cuts are split first.
-void ZapRange(Machine& machine, int mm, Vpn start, Vpn end);
+void ZapRange(Machine& machine, int mm, Vpn start, Vpn end,
+              Guards guards = Guards::kDrop);
 
 }  // namespace lockstep::reference
 

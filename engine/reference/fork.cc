@@ -26,6 +26,10 @@ int FreeMm(const Machine& machine) {
 void CopyPageRange(Machine& machine, int parent, int child, const Vma& vma) {
   // Special mappings keep driver pages that no fault brings in again.
   if (vma.anon_vma == 0 && !vma.Is(kVmHugetlb | kVmMixedmap)) return;
+  if (vma.Is(kVmHugetlb) && vma.Is(kVmShared) &&
+      machine.Has(Behaviour::kForkSkipsSharedHugetlb)) {
+    return;
+  }
   bool cow = !vma.Is(kVmShared) && vma.Is(kVmMayWrite);
   for (Vpn at = vma.start;
        auto entry = NextEntry(machine, parent, at, vma.end);) {
@@ -49,33 +53,8 @@ void CopyPageRange(Machine& machine, int parent, int child, const Vma& vma) {
   }
 }
 
-// dup_mmap: no lock is inherited, neither of VMAs nor for the future.
-void DupMmap(Machine& machine, int parent, int child) {
-  const Mm& from = machine.mms[parent];
-  InitMm(machine, child);
-  Mm& to = machine.mms[child];
-  to.total_vm = from.total_vm;
-  to.brk = from.brk;
-  for (const Vma& vma : from.vmas) {
-    if (vma.Is(kVmDontcopy)) {
-      to.total_vm -= vma.pages();
-      continue;
-    }
-    Vma copy = vma;
-    copy.flags &= ~kVmLockedMask;
-    InsertVma(machine, child, copy);
-    CopyPageRange(machine, parent, child, vma);
-  }
-}
-
-void PutMm(Machine& machine, int mm) {
-  machine.TouchMm(mm);
-  if (--machine.mms[mm].users == 0) ExitMmap(machine, mm);
-}
-
-}  // namespace
-
-void InitMm(Machine& machine, int mm) {
+// An address space without mappings.
+void EmptyMm(Machine& machine, int mm) {
   Mm& space = machine.mms[mm];
   space.vmas.clear();
   space.tables.clear();
@@ -88,6 +67,47 @@ void InitMm(Machine& machine, int mm) {
   space.held = MmapLock::kNone;
   space.held_by_other = false;
   machine.TouchMm(mm);
+}
+
+// dup_mmap: no lock is inherited, neither of VMAs nor for the future.
+void DupMmap(Machine& machine, int parent, int child) {
+  const Mm& from = machine.mms[parent];
+  EmptyMm(machine, child);
+  Mm& to = machine.mms[child];
+  to.total_vm = from.total_vm;
+  to.brk = from.brk;
+  for (const Vma& vma : from.vmas) {
+    if (vma.Is(kVmDontcopy)) {
+      to.total_vm -= vma.pages();
+      continue;
+    }
+    Vma copy = vma;
+    copy.flags &= ~kVmLockedMask;
+    const bool wiped = vma.Is(kVmWipeonfork);
+    if (wiped) copy.anon_vma = 0;
+    InsertVma(machine, child, copy);
+    if (!wiped) CopyPageRange(machine, parent, child, vma);
+  }
+}
+
+void PutMm(Machine& machine, int mm) {
+  machine.TouchMm(mm);
+  if (--machine.mms[mm].users == 0) ExitMmap(machine, mm);
+}
+
+}  // namespace
+
+void InitMm(Machine& machine, int mm) {
+  EmptyMm(machine, mm);
+  const Pages image{machine.config.image_lockable_pages};
+  if (image.n == 0) return;
+  Vma vma;
+  vma.start = PageOf(kImageBase);
+  vma.end = vma.start + image;
+  vma.flags = kVmRead | kVmWrite | kVmMayWrite;
+  vma.pgoff = vma.start.n;
+  InsertVma(machine, mm, vma);
+  machine.mms[mm].total_vm += image;
 }
 
 Outcome SysFork(Machine& machine, int child, bool share_vm) {

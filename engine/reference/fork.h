@@ -17,7 +17,8 @@ Outcome SysExec(Machine& machine);
 // The task of this slot is gone after it.
 void ExitTask(Machine& machine, int task);
 
-// The address space of a fresh image: nothing but image_pages.
+// The address space of a fresh image: image_pages, which no list of VMAs shows,
+// and image_lockable_pages, one private anonymous VMA at kImageBase.
 void InitMm(Machine& machine, int mm);
 
 }  // namespace lockstep::reference

@@ -138,6 +138,10 @@ bool HugePageAllowed(const Machine& machine, const Vma& vma, Vpn page) {
     case TransparentHugepage::kAlways:
       break;
   }
+  return HugePagePossible(machine, vma, page);
+}
+
+bool HugePagePossible(const Machine& machine, const Vma& vma, Vpn page) {
   if (vma.object != 0 || vma.Is(kVmNohugepage | kVmSpecial | kVmHugetlb)) {
     return false;
   }
@@ -199,10 +203,11 @@ bool SplitHugePage(Machine& machine, Pfn head) {
   return true;
 }
 
-bool CollapseHugePage(Machine& machine, int mm, Vpn page) {
+bool CollapseHugePage(Machine& machine, int mm, Vpn page, bool asked_for) {
   const Vma* vma = machine.mms[mm].VmaAt(page);
   if (vma == nullptr || vma->anon_vma == 0 ||
-      !HugePageAllowed(machine, *vma, page)) {
+      !(asked_for ? HugePagePossible(machine, *vma, page)
+                  : HugePageAllowed(machine, *vma, page))) {
     return false;
   }
   Vpn start = TableStart(machine, page), end = start + TableSpan(machine);
@@ -212,7 +217,7 @@ bool CollapseHugePage(Machine& machine, int mm, Vpn page) {
   bool writable = false;
   for (Vpn at = start; auto entry = NextEntry(machine, mm, at, end);) {
     at = entry->page + Pages{1};
-    if ((entry->raw & kPtePresent) == 0) return false;  // swapped out
+    if ((entry->raw & kPtePresent) == 0) return false;  // swapped out, a guard
     Pfn pfn = PfnOf(entry->raw);
     if (pfn == 0) continue;  // the zero page counts as a hole
     const Page& old = machine.page(pfn);

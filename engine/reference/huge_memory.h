@@ -13,6 +13,8 @@ namespace lockstep::reference {
 // transparent_hugepage_enabled and the fit of the VMA: may a fault at the page
 // get a huge page?
 bool HugePageAllowed(const Machine& machine, const Vma& vma, Vpn page);
+// The same whatever the setting of transparent_hugepage.
+bool HugePagePossible(const Machine& machine, const Vma& vma, Vpn page);
 
 // A mapping of huge page `head` at the table of `page`; takes over a reference.
 void MapHugePage(Machine& machine, int mm, Vpn page, Pfn head, bool write);
@@ -33,7 +35,9 @@ void SplitHugePmdAtEdge(Machine& machine, int mm, Vpn edge);
 bool SplitHugePage(Machine& machine, Pfn head);
 
 // khugepaged: the table of the page becomes a huge page. False if it cannot.
-bool CollapseHugePage(Machine& machine, int mm, Vpn page);
+// `asked_for`: by MADV_COLLAPSE, which the setting does not stop.
+bool CollapseHugePage(Machine& machine, int mm, Vpn page,
+                      bool asked_for = false);
 
 }  // namespace lockstep::reference
 

@@ -48,6 +48,7 @@ void Machine::Reset(const Config& new_config) {
   for (ObjectId& file : files) {
     file = NewObject(*this, Object::Kind::kFile, config.file_size);
   }
+  secrets = {};
   shm = {};
   locked_shm = {};
   next_anon_vma = 1;

@@ -61,9 +61,16 @@ struct VmEvents {
 
 // What memory is mapped from: a file's or shmem's address_space, or a driver.
 struct Object {
-  enum class Kind : uint8_t { kFree, kFile, kShmem, kDriver, kHugetlb };
+  enum class Kind : uint8_t {
+    kFree,
+    kFile,
+    kShmem,
+    kDriver,
+    kHugetlb,
+    kSecret,  // memfd_secret
+  };
   Kind kind = Kind::kFree;
-  bool unevictable = false;  // AS_UNEVICTABLE: SHM_LOCK
+  bool unevictable = false;  // AS_UNEVICTABLE: SHM_LOCK, secrets
   int8_t shm = -1;           // segment slot it belongs to
   uint32_t references = 0;   // mappings, and the slot that names it
   uint64_t size = 0;         // bytes
@@ -102,6 +109,7 @@ enum PteBit : uint32_t {
   kPtePresent = 1u << 31,
   kPteWrite = 1u << 30,
   kPteSwap = 1u << 29,
+  kPteGuard = 1u << 28,  // a guard marker: an access is SIGSEGV
 };
 inline constexpr uint32_t kPtePfnMask = (1u << 24) - 1;
 constexpr Pfn PfnOf(uint32_t pte) { return pte & kPtePfnMask; }
@@ -164,6 +172,7 @@ struct Machine {
   std::vector<Object> objects;  // [0] is never used
   uint32_t object_end = 1;
   std::array<ObjectId, kFileSlots> files{};
+  std::array<ObjectId, kFileSlots> secrets{};  // 0: the slot is empty
   std::array<ShmSegment, kShmSlots> shm;
   std::array<uint64_t, kUsers> locked_shm{};  // pages
   uint32_t next_anon_vma = 1;

@@ -68,6 +68,12 @@ void CopyPage(Machine& machine, Pfn from, Pfn to) {
 
 bool MigratePage(Machine& machine, Pfn pfn) {
   LruAddDrainAll(machine);
+  // secretmem_migrate_folio: pages that only their owner may see stay.
+  const Page& moving = machine.page(pfn);
+  if (moving.mapping != 0 &&
+      machine.objects[moving.mapping].kind == Object::Kind::kSecret) {
+    return false;
+  }
   if (machine.locked_page == pfn || machine.page(pfn).compound() ||
       !IsolateLruPage(machine, pfn)) {
     return false;

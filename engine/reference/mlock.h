@@ -1,7 +1,7 @@
 // Copyright 2026 The Lockstep Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The system calls of mm/mlock.c in v3.12 and v4.9.
+// The system calls of mm/mlock.c in every profile.
 
 #ifndef LOCKSTEP_ENGINE_REFERENCE_MLOCK_H_
 #define LOCKSTEP_ENGINE_REFERENCE_MLOCK_H_

@@ -29,16 +29,19 @@ enum VmFlag : uint32_t {
   kVmIo = 1 << 8,
   kVmPfnmap = 1 << 9,
   kVmMixedmap = 1 << 10,
-  kVmDontexpand = 1 << 11,
-  kVmDontcopy = 1 << 12,
+  kVmSecret = 1 << 11,  // memfd_secret: vma_is_secretmem
+  kVmDroppable = 1 << 12,
   kVmMayWrite = 1 << 13,
   kVmShm = 1 << 14,  // an attached SysV segment: has a close method
-  kVmHugepage = 1 << 15,
-  kVmNohugepage = 1 << 16,
-  kVmDontdump = 1 << 17,
-  kVmRandRead = 1 << 18,
-  kVmSeqRead = 1 << 19,
-  kVmMergeable = 1 << 20,
+  kVmDontexpand = 1 << 15,
+  kVmDontcopy = 1 << 16,
+  kVmHugepage = 1 << 17,
+  kVmNohugepage = 1 << 18,
+  kVmDontdump = 1 << 19,
+  kVmRandRead = 1 << 20,
+  kVmSeqRead = 1 << 21,
+  kVmMergeable = 1 << 22,
+  kVmWipeonfork = 1 << 23,
 };
 inline constexpr uint32_t kVmAccess = kVmRead | kVmWrite | kVmExec;
 inline constexpr uint32_t kVmSpecial =
@@ -56,8 +59,12 @@ struct Vma {
   Pages pages() const { return end - start; }
   // The page of the object that is mapped at this address.
   uint64_t IndexOf(Vpn page) const { return pgoff + (page - start).n; }
-  // mlock_fixup and the mmap paths never lock such a VMA.
-  bool lockable() const { return !Is(kVmSpecial | kVmHugetlb); }
+  // vma_supports_mlock: mmap never leaves the lock on others.
+  bool may_be_locked() const {
+    return !Is(kVmSpecial | kVmHugetlb | kVmDroppable);
+  }
+  // mlock_fixup changes the lock of no others.
+  bool lockable() const { return may_be_locked() && !Is(kVmSecret); }
 };
 
 // Reference to a page table: its place in the address space and in the pool.

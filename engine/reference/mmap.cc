@@ -13,16 +13,21 @@
 #include "engine/reference/object.h"
 #include "engine/reference/page_table.h"
 #include "engine/reference/populate.h"
+#include "engine/reference/secretmem.h"
 #include "engine/reference/vma.h"
 #include "engine/uapi.h"
 
 namespace lockstep::reference {
 namespace {
 
-uint32_t VmFlagsOf(uint32_t prot, uint32_t map_flags) {
+uint32_t VmFlagsOf(const Machine& machine, uint32_t prot, uint32_t map_flags) {
   uint32_t flags = kVmMayWrite | VmAccessOf(prot);
   if ((map_flags & uapi::kMapGrowsdown) != 0) flags |= kVmGrowsdown;
   if ((map_flags & uapi::kMapLocked) != 0) flags |= kVmLocked;
+  if ((map_flags & uapi::kMapStack) != 0 &&
+      machine.Has(Behaviour::kMapStackNoThp)) {
+    flags |= kVmNohugepage;
+  }
   return flags;
 }
 
@@ -58,6 +63,15 @@ void RemoveVmas(Machine& machine, int mm, Vpn start, Vpn end) {
   }
 }
 
+// Unmaps what is where the VMA shall be. 0 or an errno.
+int MakeRoom(Machine& machine, int mm, const Vma& vma) {
+  if (!machine.mms[mm].Intersects(vma.start, vma.end)) return 0;
+  int error = DoMunmap(machine, mm, AddressOf(vma.start),
+                       AddressOf(vma.end) - AddressOf(vma.start));
+  // Up to 6.11 whatever went wrong was ENOMEM.
+  return error == 0 || machine.Has(Behaviour::kMmapUnmapsLast) ? error : ENOMEM;
+}
+
 // What mmap maps: an object with a reference for the caller to put, or none.
 struct Source {
   int error = 0;
@@ -85,7 +99,13 @@ Source OpenSource(Machine& machine, const MmapArguments& arguments,
     case MmapSource::kDeviceMixedmap:
       return {0, NewObject(machine, Object::Kind::kDriver, ~uint64_t{0}),
               kVmMixedmap | kVmDontexpand};
-    case MmapSource::kSecret:  // refused before
+    case MmapSource::kSecret: {
+      // Its file system is mounted noexec.
+      if ((arguments.prot & uapi::kProtExec) != 0) return {EPERM, 0, 0};
+      ObjectId secret = machine.secrets[arguments.slot % kFileSlots];
+      GetObject(machine, secret);
+      return {0, secret, 0};
+    }
     case MmapSource::kFile:
       break;
   }
@@ -94,18 +114,80 @@ Source OpenSource(Machine& machine, const MmapArguments& arguments,
   return {0, file, 0};
 }
 
+// The map type and what goes with it: 0 or an errno. Adds its VM flags.
+int MapType(const Machine& machine, uint32_t map_flags, bool file,
+            uint32_t* vm_flags) {
+  bool grows = (*vm_flags & kVmGrowsdown) != 0;
+  switch (map_flags & uapi::kMapType) {
+    case uapi::kMapPrivate:
+      return file && grows ? EINVAL : 0;
+    case uapi::kMapSharedValidate:
+      if (!file || !machine.Has(Behaviour::kMapSharedValidate)) return EINVAL;
+      if ((map_flags & ~uapi::kMapLegacyMask) != 0) return EOPNOTSUPP;
+      [[fallthrough]];
+    case uapi::kMapShared:
+      *vm_flags |= kVmShared;
+      return grows ? EINVAL : 0;
+    case uapi::kMapDroppable:
+      if (file || grows || !machine.Has(Behaviour::kMapDroppable) ||
+          (map_flags & (uapi::kMapLocked | uapi::kMapHugetlb)) != 0) {
+        return EINVAL;
+      }
+      *vm_flags |= kVmDroppable | kVmWipeonfork | kVmDontdump;
+      return 0;
+    default:
+      return EINVAL;
+  }
+}
+
+// mmap_region, from the VMA to be on: unmaps what is in its way, and lets the
+// driver have its say.
+int MapVma(Machine& machine, int mm, const MmapArguments& arguments, Vma* vma) {
+  bool anonymous = (arguments.flags & uapi::kMapAnonymous) != 0;
+  if (anonymous || arguments.source != MmapSource::kSecret) {
+    return MmapRegion(machine, mm, *vma);
+  }
+  Mm& space = machine.mms[mm];
+  Pages locked_vm = space.locked_vm;
+  if (int error = MakeRoom(machine, mm, *vma); error != 0) return error;
+  // Where it is unmapped last, what is being replaced is still charged.
+  if (!machine.Has(Behaviour::kMmapUnmapsLast)) locked_vm = space.locked_vm;
+  if (int error = SecretmemMmap(machine, locked_vm, vma); error != 0) {
+    return error;
+  }
+  return MmapRegion(machine, mm, *vma);
+}
+
+// __get_unmapped_area without MAP_FIXED.
+uint64_t ChooseAddress(const Machine& machine, const Mm& space,
+                       const MmapArguments& arguments, uint64_t length,
+                       uint64_t alignment) {
+  // round_hint_to_min.
+  uint64_t hint = arguments.addr & kPageMask;
+  if (hint != 0) hint = std::max(hint, kMmapMinAddr);
+  bool thp = (arguments.flags & uapi::kMapAnonymous) != 0 &&
+             (arguments.flags & uapi::kMapShared) == 0;
+  if (thp && alignment == kPageSize) {
+    return FindAnonymousArea(machine, space, hint, length);
+  }
+  return FindUnmappedArea(machine, space, hint, length, alignment);
+}
+
 // The part of do_mmap up to mmap_region. Returns the address or an errno.
 Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
   int mm = machine.current_mm();
   Mm& space = machine.mms[mm];
-  bool fixed = (arguments.flags & uapi::kMapFixed) != 0;
+  bool noreplace = (arguments.flags & uapi::kMapFixedNoreplace) != 0 &&
+                   machine.Has(Behaviour::kMapFixedNoreplace);
+  bool fixed = (arguments.flags & uapi::kMapFixed) != 0 || noreplace;
   bool huge = (arguments.flags & uapi::kMapHugetlb) != 0 &&
               (arguments.flags & uapi::kMapAnonymous) != 0;
   uint64_t huge_bytes = uint64_t{machine.huge_pages} << kPageShift;
   uint64_t length = arguments.length;
   // The file is looked up before anything else.
   bool anonymous = (arguments.flags & uapi::kMapAnonymous) != 0;
-  if (!anonymous && arguments.source == MmapSource::kSecret) {
+  if (!anonymous && arguments.source == MmapSource::kSecret &&
+      machine.secrets[arguments.slot % kFileSlots] == 0) {
     return Outcome::Errno(EBADF);
   }
   if (length == 0) return Outcome::Errno(EINVAL);
@@ -125,15 +207,17 @@ Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
       return Outcome::Errno(EINVAL);
     }
   } else {
-    // round_hint_to_min.
-    addr &= kPageMask;
-    if (addr != 0) addr = std::max(addr, kMmapMinAddr);
-    addr = FindUnmappedArea(machine, space, addr, length, alignment);
+    addr = ChooseAddress(machine, space, arguments, length, alignment);
     if (addr == 0) return Outcome::Errno(ENOMEM);
   }
-
   Vma vma;
-  vma.flags = VmFlagsOf(arguments.prot, arguments.flags) | space.def_flags;
+  vma.start = PageOf(addr);
+  vma.end = PageOf(addr + length);
+  if (noreplace && space.Intersects(vma.start, vma.end)) {
+    return Outcome::Errno(EEXIST);
+  }
+  vma.flags =
+      VmFlagsOf(machine, arguments.prot, arguments.flags) | space.def_flags;
   if ((arguments.flags & uapi::kMapLocked) != 0 &&
       !CanDoMlock(machine.current_task())) {
     return Outcome::Errno(EPERM);
@@ -141,13 +225,12 @@ Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
   if (!MayLockMore(machine, space, vma.flags, PagesOf(length))) {
     return Outcome::Errno(EAGAIN);
   }
-  uint32_t type = arguments.flags & uapi::kMapType;
-  bool shared = type == uapi::kMapShared;
-  if (!shared && type != uapi::kMapPrivate) return Outcome::Errno(EINVAL);
-  if (shared && (vma.flags & kVmGrowsdown) != 0) return Outcome::Errno(EINVAL);
-  if ((!anonymous || huge) && (vma.flags & kVmGrowsdown) != 0) {
-    return Outcome::Errno(EINVAL);
+  if (int error =
+          MapType(machine, arguments.flags, !anonymous || huge, &vma.flags);
+      error != 0) {
+    return Outcome::Errno(error);
   }
+  bool shared = vma.Is(kVmShared);
   Source source = OpenSource(machine, arguments, length, shared);
   if (source.error != 0) return Outcome::Errno(source.error);
   if (huge && !HugetlbReserve(machine, source.object,
@@ -157,12 +240,9 @@ Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
   }
   if (huge && !shared) machine.objects[source.object].owner_mm = mm;
   vma.flags |= source.vm_flags;
-  if (shared) vma.flags |= kVmShared;
-  vma.start = PageOf(addr);
-  vma.end = PageOf(addr + length);
   vma.object = source.object;
   vma.pgoff = anonymous ? (source.object != 0 ? 0 : vma.start.n) : pgoff;
-  int error = MmapRegion(machine, mm, vma);
+  int error = MapVma(machine, mm, arguments, &vma);
   if (source.object != 0) PutObject(machine, source.object);
   if (error != 0) return Outcome::Errno(error);
   return Outcome::Ok(static_cast<int64_t>(addr));
@@ -205,23 +285,33 @@ uint64_t FindUnmappedArea(const Machine& machine, const Mm& mm, uint64_t hint,
   return candidate >= kMmapMinAddr ? candidate : 0;
 }
 
+uint64_t FindAnonymousArea(const Machine& machine, const Mm& mm, uint64_t hint,
+                           uint64_t length) {
+  uint64_t huge_bytes = uint64_t{machine.huge_pages} << kPageShift;
+  if (hint == 0 && length % huge_bytes == 0 && length <= kTaskSize / 2 &&
+      machine.Has(Behaviour::kThpAlignedPlacement)) {
+    // __thp_get_unmapped_area: room for one huge page more, and the highest
+    // place in it.
+    uint64_t padded =
+        FindUnmappedArea(machine, mm, 0, length + huge_bytes, kPageSize);
+    if (padded != 0) return (padded + huge_bytes) & ~(huge_bytes - 1);
+  }
+  return FindUnmappedArea(machine, mm, hint, length, kPageSize);
+}
+
 int MmapRegion(Machine& machine, int mm, const Vma& vma) {
   Mm& space = machine.mms[mm];
-  if (space.Intersects(vma.start, vma.end) &&
-      DoMunmap(machine, mm, AddressOf(vma.start),
-               AddressOf(vma.end) - AddressOf(vma.start)) != 0) {
-    return ENOMEM;
-  }
+  if (int error = MakeRoom(machine, mm, vma); error != 0) return error;
   Vma added = vma;
   bool locked = added.Is(kVmLocked);
   // A VMA that cannot be locked has the flag until here, so that it never
   // merges with one that is.
   if (!MergeVma(machine, mm, added.start, added.end, added)) {
-    if (!added.lockable()) added.flags &= ~kVmLockedMask;
+    if (!added.may_be_locked()) added.flags &= ~kVmLockedMask;
     InsertVma(machine, mm, added);
   }
   space.total_vm += vma.pages();
-  if (locked && vma.lockable()) space.locked_vm += vma.pages();
+  if (locked && vma.may_be_locked()) space.locked_vm += vma.pages();
   machine.TouchMm(mm);
   return 0;
 }
@@ -301,6 +391,10 @@ Outcome SysBrk(Machine& machine, uint64_t brk) {
     old_end = PageAlign(space.brk);
     if (new_end != old_end) {
       if (brk <= space.brk) {
+        if (machine.Has(Behaviour::kBrkShrinkNeedsHeap) &&
+            !space.Intersects(PageOf(new_end), PageOf(old_end))) {
+          return unchanged();
+        }
         if (DoMunmap(machine, mm, new_end, old_end - new_end) != 0) {
           return unchanged();
         }
@@ -316,8 +410,7 @@ Outcome SysBrk(Machine& machine, uint64_t brk) {
         Vma heap;
         heap.start = PageOf(old_end);
         heap.end = PageOf(new_end);
-        heap.flags =
-            kVmRead | kVmWrite | kVmExec | kVmMayWrite | space.def_flags;
+        heap.flags = kVmRead | kVmWrite | kVmMayWrite | space.def_flags;
         heap.pgoff = heap.start.n;
         if (MmapRegion(machine, mm, heap) != 0) return unchanged();
         populate = (space.def_flags & kVmLocked) != 0;

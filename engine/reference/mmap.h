@@ -34,6 +34,11 @@ int DoMunmap(Machine& machine, int mm, uint64_t start, uint64_t length);
 uint64_t FindUnmappedArea(const Machine& machine, const Mm& mm, uint64_t hint,
                           uint64_t length, uint64_t alignment);
 
+// The same for private anonymous memory, which from 6.7 on is put where huge
+// pages fit if it is made of whole ones and has no hint.
+uint64_t FindAnonymousArea(const Machine& machine, const Mm& mm, uint64_t hint,
+                           uint64_t length);
+
 // mmap_region for a shared mapping of a segment at a place already chosen and
 // free of checks: replaces what is there. Returns an errno.
 int MmapRegion(Machine& machine, int mm, const Vma& vma);

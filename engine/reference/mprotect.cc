@@ -80,6 +80,10 @@ Outcome SysMprotect(Machine& machine, uint64_t addr, uint64_t length,
     if ((flags & kVmWrite) != 0 && (flags & kVmMayWrite) == 0) {
       return Outcome::Errno(EACCES);
     }
+    // Its file system is mounted noexec: no VM_MAYEXEC.
+    if ((flags & kVmExec) != 0 && (flags & kVmSecret) != 0) {
+      return Outcome::Errno(EACCES);
+    }
     Vpn stop = std::min(space.vmas[vma].end, last);
     if (int error = MprotectFixup(machine, mm, &vma, page, stop, flags);
         error != 0) {

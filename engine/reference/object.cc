@@ -41,6 +41,7 @@ void UnmapFromVma(Machine& machine, int mm, const Vma& vma, Vpn start, Vpn end,
   Pages size = vma.Is(kVmHugetlb) ? TableSpan(machine) : Pages{1};
   for (Vpn at = start; auto entry = NextEntry(machine, mm, at, end);) {
     at = entry->page + Pages{1};
+    if ((entry->raw & kPteGuard) != 0) continue;
     bool anon = PfnOf(entry->raw) != 0 && (entry->raw & kPtePresent) != 0 &&
                 machine.page(PfnOf(entry->raw)).Is(kPageAnon);
     if (anon && !even_cows) continue;

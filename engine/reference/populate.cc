@@ -38,7 +38,7 @@ void MlockFollowedPage(Machine& machine, const Mapping& mapping) {
 
 // check_vma_flags. FOLL_FORCE is set where there is any access at all.
 bool MayFollow(const Vma& vma) {
-  return vma.Is(kVmAccess) && !vma.Is(kVmIo | kVmPfnmap);
+  return vma.Is(kVmAccess) && !vma.Is(kVmIo | kVmPfnmap | kVmSecret);
 }
 
 int64_t ErrnoOf(FaultResult result) {

@@ -18,6 +18,7 @@
 #include "engine/reference/mremap.h"
 #include "engine/reference/object.h"
 #include "engine/reference/page_table.h"
+#include "engine/reference/secretmem.h"
 #include "engine/reference/shm.h"
 
 namespace lockstep::reference {
@@ -61,6 +62,8 @@ uint32_t RangeBitsOf(const Machine& machine, const Vma& vma) {
   add(kVmSpecial | kVmHugetlb, kRangeSpecial);
   add(kVmMayWrite, kRangeMayWrite);
   add(kVmShm, kRangeShm);
+  add(kVmSecret, kRangeSecret);
+  add(kVmDroppable, kRangeDroppable);
   if (vma.object != 0 &&
       machine.objects[vma.object].kind != Object::Kind::kDriver) {
     bits |= kRangeFile;
@@ -185,7 +188,7 @@ Outcome ReferenceEngine::Call(const Step& step) {
     case Op::kShmdt:
       return SysShmdt(machine, addr);
     case Op::kMemfdSecret:
-      return Outcome::Errno(ENOSYS);
+      return SysMemfdSecret(machine, step.slot % kFileSlots, step.length);
     case Op::kFtruncate:
       return Ftruncate(machine, step.slot % kFileSlots, step.length);
     case Op::kTouch:
@@ -245,6 +248,9 @@ PageState ReferenceEngine::ObservePage(int slot, Vpn page) const {
   const Vma* vma = machine.mms[task.mm].VmaAt(page);
   if (vma == nullptr) return {};
   if (vma->Is(kVmPfnmap)) return {.present = true};
+  if ((GetPte(machine, task.mm, page) & kPteGuard) != 0) {
+    return {.guard = true};
+  }
   Mapping mapping = Lookup(machine, task.mm, page);
   if (!mapping.present) return {};
   const Page& frame = machine.page(mapping.pfn);
@@ -270,6 +276,17 @@ bool ReferenceEngine::AllPresent(int slot, Vpn start, Vpn end) const {
     page += run;
   }
   return true;
+}
+
+bool ReferenceEngine::AnyGuard(int slot, Vpn start, Vpn end) const {
+  const Machine& machine = *machine_;
+  const Task& task = machine.tasks[slot];
+  if (!task.exists || !machine.Has(Behaviour::kMadvGuard)) return false;
+  while (auto entry = NextEntry(machine, task.mm, start, end)) {
+    if ((entry->raw & kPteGuard) != 0) return true;
+    start = entry->page + (entry->huge ? TableSpan(machine) : Pages{1});
+  }
+  return false;
 }
 
 ShmState ReferenceEngine::ObserveShm(int slot) const {

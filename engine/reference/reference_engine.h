@@ -29,6 +29,7 @@ class ReferenceEngine final : public Engine {
   uint32_t ChangedTasks() const override;
   PageState ObservePage(int task, Vpn page) const override;
   bool AllPresent(int task, Vpn start, Vpn end) const override;
+  bool AnyGuard(int task, Vpn start, Vpn end) const override;
   ShmState ObserveShm(int slot) const override;
   Pages LockedShm(int uid) const override;
   uint64_t FileSize(int slot) const override;

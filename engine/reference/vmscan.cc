@@ -26,7 +26,8 @@ bool TryToUnmap(Machine& machine, Pfn pfn) {
       if (MlockFromRmap(machine, pfn, mapping.mm)) return false;
       continue;
     }
-    if (anon) {
+    bool droppable = vma != nullptr && vma->Is(kVmDroppable);
+    if (anon && !droppable) {
       SetPte(machine, mapping.mm, mapping.page, kPteSwap);
     } else {
       ClearPte(machine, mapping.mm, mapping.page);

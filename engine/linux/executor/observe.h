@@ -1,0 +1,46 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The parts of ObserveSelf.
+
+#ifndef LOCKSTEP_ENGINE_LINUX_EXECUTOR_OBSERVE_H_
+#define LOCKSTEP_ENGINE_LINUX_EXECUTOR_OBSERVE_H_
+
+#include <cstdint>
+
+#include "engine/linux/executor/session.h"
+#include "engine/linux/executor/vmas.h"
+#include "engine/linux/wire.h"
+
+namespace lockstep::executor {
+
+// The program's ranges of this process, neighbours of equal attributes made
+// one.
+struct RangeList {
+  int count;
+  wire::RangeRecord ranges[kMaxRanges];
+  uint64_t pages;         // of all ranges
+  uint64_t locked_pages;  // VM_LOCKED among them
+  uint64_t image_locked;  // pages of the image that are VM_LOCKED
+};
+
+// Where a look stops.
+enum class Until {
+  kEnd,
+  // When it has seen as many pages as the program has by VmSize.
+  kAllSeen,
+};
+// `as_quick`, if not null, gets what the quick look would show.
+void ObserveRanges(Source source, Until until, const Accounting& accounting,
+                   const SharedState& shared, RangeList* list,
+                   RangeList* as_quick);
+bool SameRanges(const RangeList& a, const RangeList& b);
+
+// Appends the four bitmaps of `pages` pages from the model's page `start`,
+// where `list` has mappings.
+void ObservePages(uint64_t start, uint64_t pages, const RangeList& list,
+                  Writer* writer);
+
+}  // namespace lockstep::executor
+
+#endif  // LOCKSTEP_ENGINE_LINUX_EXECUTOR_OBSERVE_H_

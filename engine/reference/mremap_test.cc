@@ -1,0 +1,108 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/reference/mremap.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "engine/reference/reference_testing.h"
+#include "gtest/gtest.h"
+
+namespace lockstep::reference {
+namespace {
+
+constexpr char k618[] = R"(kernel: "v6.18" defects: "none")";
+
+std::string Mremap(uint64_t page, uint64_t pages, uint64_t new_pages,
+                   absl::string_view flags, uint64_t target) {
+  return absl::StrCat("mremap { addr { page: ", page,
+                      " } old_length: ", pages * kPageSize,
+                      " new_length: ", new_pages * kPageSize, " flags: [",
+                      flags, "] new_addr { page: ", target, " } }");
+}
+
+TEST(MremapTest, DontunmapMovesThePagesAndLeavesTheVma) {
+  Scene scene(k618);
+  scene.Run(MmapAnonymous(0, 2, "LOCKED"));
+  const Pfn page = scene.pfn(1);
+  ASSERT_EQ(scene.Run(Mremap(0, 2, 2, "MAYMOVE, FIXED, DONTUNMAP", 8)), "OK");
+  EXPECT_EQ(scene.pfn(9), page);
+  EXPECT_FALSE(scene.Resident(1));
+  EXPECT_FALSE(scene.VmLocked(1));
+  EXPECT_TRUE(scene.VmLocked(9));
+  EXPECT_TRUE(scene.Mlocked(9));
+  EXPECT_EQ(scene.mm().locked_vm, Pages{2});
+  EXPECT_EQ(scene.mm().total_vm, Pages{4});
+}
+
+TEST(MremapTest, DontunmapOfALockedPartSplitsFirst) {
+  Scene scene(k618);
+  scene.Run(MmapAnonymous(0, 4, "LOCKED"));
+  scene.Run(Mremap(1, 2, 2, "MAYMOVE, FIXED, DONTUNMAP", 8));
+  EXPECT_EQ(scene.map_count(), 4u);
+  EXPECT_TRUE(scene.VmLocked(0) && scene.VmLocked(3));
+  EXPECT_FALSE(scene.VmLocked(1));
+}
+
+TEST(MremapTest, DontunmapOfAnUnlockedPartSplitsNothing) {
+  Scene scene(k618);
+  scene.Run(MmapAnonymous(0, 4));
+  scene.Run(Mremap(1, 2, 2, "MAYMOVE, FIXED, DONTUNMAP", 8));
+  EXPECT_EQ(scene.map_count(), 2u);
+}
+
+TEST(MremapTest, DontunmapMayLetTheKernelChooseThePlace) {
+  Scene scene(k618);
+  scene.Run(MmapAnonymous(0, 1, "LOCKED"));
+  scene.Run(MmapAnonymous(8, 1));
+  EXPECT_EQ(scene.Run(Mremap(0, 1, 1, "MAYMOVE, DONTUNMAP", 8)), "OK");
+  EXPECT_FALSE(scene.VmLocked(8));
+  EXPECT_EQ(scene.mm().locked_vm, Pages{1});
+}
+
+TEST(MremapTest, AnUntouchedMappingBesideItsCopyStaysApart) {
+  Scene scene(k618);
+  scene.Run(MmapAnonymous(0, 1));
+  scene.Run(Mremap(0, 1, 1, "MAYMOVE, FIXED, DONTUNMAP", 1));
+  EXPECT_EQ(scene.map_count(), 2u);
+}
+
+TEST(MremapTest, SeveralVmasKeepTheirDistances) {
+  Scene scene(k618);
+  scene.Run(MmapAnonymous(0, 1, "LOCKED"));
+  scene.Run(MmapFile(2, 1));
+  scene.Run(MmapAnonymous(9, 1));
+  ASSERT_EQ(scene.Run(Mremap(0, 4, 4, "MAYMOVE, FIXED", 8)), "OK");
+  EXPECT_TRUE(scene.VmLocked(8));
+  ASSERT_NE(scene.vma(10), nullptr);
+  EXPECT_TRUE(scene.vma(10)->Is(kVmShared));
+  // Where the source has a hole the target is left alone.
+  EXPECT_NE(scene.vma(9), nullptr);
+  EXPECT_EQ(scene.vma(0), nullptr);
+  EXPECT_EQ(scene.vma(2), nullptr);
+}
+
+TEST(MremapTest, SeveralVmasMustNotBeginWithAHole) {
+  Scene scene(k618);
+  scene.Run(MmapAnonymous(1, 1));
+  EXPECT_EQ(scene.Run(Mremap(0, 2, 2, "MAYMOVE, FIXED", 8)), "EFAULT");
+}
+
+TEST(MremapTest, HugetlbMovesWithItsReservation) {
+  Scene scene(R"(kernel: "v6.1" nr_hugepages: 1)");
+  scene.Run(MmapAnonymous(0, 16, "HUGETLB"));
+  ASSERT_EQ(scene.Run(Mremap(0, 16, 16, "MAYMOVE, FIXED", 32)), "OK");
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 1u);
+  EXPECT_EQ(scene.Run(Touch(32)), "OK");
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 0u);
+}
+
+TEST(MremapTest, HugetlbStaysWhereItIsUpTo515) {
+  Scene scene(R"(kernel: "v4.9" nr_hugepages: 1)");
+  scene.Run(MmapAnonymous(0, 16, "HUGETLB"));
+  EXPECT_EQ(scene.Run(Mremap(0, 16, 16, "MAYMOVE, FIXED", 32)), "EINVAL");
+}
+
+}  // namespace
+}  // namespace lockstep::reference

@@ -1,0 +1,33 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// A finding on a real kernel as files: the program, a report with both sides'
+// words, a reproducer that has been tried.
+
+#ifndef LOCKSTEP_TOOLS_REAL_FINDINGS_H_
+#define LOCKSTEP_TOOLS_REAL_FINDINGS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "props/real_hunt.h"
+#include "tools/findings.h"
+#include "tools/real_engine.h"
+#include "tools/try_repro.h"
+
+namespace lockstep {
+
+// As a table: each step with what the model and the kernel say.
+std::string WriteRealReport(const RealFinding& finding, const RealEngine& real,
+                            absl::string_view found, const ReproResult& repro);
+
+// program.txtpb, repro.c, report.md. On the host the reproducer is compiled and
+// run; that takes a second or so.
+absl::StatusOr<FindingFiles> RenderRealFinding(const RealFinding& finding,
+                                               const RealEngine& real,
+                                               absl::string_view found);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_TOOLS_REAL_FINDINGS_H_
