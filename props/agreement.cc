@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "engine/linux/wire.h"
 #include "engine/range.h"
+#include "engine/uapi.h"
 #include "props/contract_support.h"
 
 namespace lockstep {
@@ -636,6 +637,55 @@ std::vector<Violation> Comparison::RunAll(const Program& program, size_t steps,
   return parting;
 }
 
+namespace {
+
+Pages LockedImage(const TaskState& task, Pages image_lockable) {
+  const Vpn start = PageOf(kImageBase);
+  return contracts::LockedPages(task, start, start + image_lockable);
+}
+
+// The trace as it would be with the image of another: kernels give a process
+// vvar and vdso of different sizes.
+Trace WithImageOf(const Trace& other, Trace trace) {
+  const Pages image = trace.image_lockable + trace.image_other;
+  const Pages others = other.image_lockable + other.image_other;
+  const auto shift = [&](TracedStep* step) {
+    for (TracedTask& task : step->tasks) {
+      if (!task.state.exists) continue;
+      const Pages locked = LockedImage(task.state, trace.image_lockable);
+      task.state.total_vm.n += others.n - image.n;
+      if (locked == trace.image_lockable) {
+        task.state.locked_vm.n += other.image_lockable.n - locked.n;
+      }
+    }
+  };
+  shift(&trace.start);
+  for (TracedStep& step : trace.steps) shift(&step);
+  return trace;
+}
+
+// Steps before the first whose outcome hangs on the size of the image, which
+// mlockall compares with the limit, and every lock call once it is locked.
+size_t StepsBeforeImageDecides(const Program& program, const Trace& trace) {
+  const size_t steps = std::min(program.steps.size(), trace.steps.size());
+  for (size_t i = 0; i < steps; ++i) {
+    const Step& step = program.steps[i];
+    const TracedStep& before = i == 0 ? trace.start : trace.steps[i - 1];
+    const TaskState& task = before.tasks[step.task % kTaskSlots].state;
+    const bool compares =
+        !task.cap_ipc_lock && task.memlock_limit != kRlimInfinity;
+    const bool locks_image =
+        step.op == Op::kMlockall && (step.flags & uapi::kMclCurrent) != 0;
+    if (compares &&
+        (locks_image || LockedImage(task, trace.image_lockable) > Pages{0})) {
+      return i;
+    }
+  }
+  return steps;
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<Violation>> CompareTraces(const Program& program,
                                                      const Trace& a,
                                                      const Trace& b,
@@ -644,16 +694,23 @@ absl::StatusOr<std::vector<Violation>> CompareTraces(const Program& program,
   if (a.end == wire::End::kRefused || b.end == wire::End::kRefused) {
     return none;
   }
+  size_t steps = std::min(a.steps.size(), b.steps.size());
+  Trace shifted;
+  const Trace* other = &b;
+  if (a.image_lockable != b.image_lockable || a.image_other != b.image_other) {
+    steps = std::min(steps, StepsBeforeImageDecides(program, a));
+    shifted = WithImageOf(a, b);
+    other = &shifted;
+  }
   TraceEngine first("a"), second("b");
   first.Load(&a);
-  second.Load(&b);
+  second.Load(other);
   Comparison comparison(&first, &second, a.sees & b.sees);
   if (absl::Status status = comparison.Start(AsTraced(program.config, a));
       !status.ok()) {
     return status;
   }
-  return comparison.RunAll(program, std::min(a.steps.size(), b.steps.size()),
-                           &a, &b, most);
+  return comparison.RunAll(program, steps, &a, other, most);
 }
 
 }  // namespace lockstep

@@ -112,7 +112,9 @@ class Comparison {
 std::optional<Violation> HowItEnded(const Program& program, size_t steps,
                                     const Trace* model, const Trace* real);
 
-// Where two traces of one program part, `a` in the model's place. Steps that
+// Where two traces of one program part, `a` in the model's place. `b` is shown
+// as if its process had the size of a's, and where that size decides, nothing
+// more is compared. Steps that
 // one of the engines could not run are left out of both: see
 // WithoutUnsupported.
 absl::StatusOr<std::vector<Violation>> CompareTraces(const Program& program,

@@ -10,6 +10,7 @@
 
 #include "engine/linux/trace_testing.h"
 #include "engine/reference/reference_engine.h"
+#include "engine/uapi.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "props/random.h"
@@ -318,6 +319,38 @@ TEST(CompareTracesTest, NamesBothSides) {
   EXPECT_EQ(parting[0].expected, "task 0: locked_vm 1");
   EXPECT_EQ(parting[0].seen, "task 0: locked_vm 7");
   EXPECT_EQ(CompareTraces(program, a, b, 1)->size(), 1u);
+}
+
+// Another kernel gives a process another vdso: that is no divergence.
+TEST(CompareTracesTest, TheProcessMayBeOfAnotherSize) {
+  const Program program = Locked();
+  const Trace a = Faithful(program);
+  Trace b = a;
+  b.image_other.n += 2;
+  Task0(&b.start).state.total_vm.n += 2;
+  for (TracedStep& step : b.steps) Task0(&step).state.total_vm.n += 2;
+  EXPECT_THAT(*CompareTraces(program, a, b, 9), testing::IsEmpty());
+  EXPECT_THAT(*CompareTraces(program, b, a, 9), testing::IsEmpty());
+  Task0(&b.steps[3]).state.total_vm.n += 1;
+  const auto parting = *CompareTraces(program, a, b, 9);
+  ASSERT_EQ(parting.size(), 1u);
+  EXPECT_EQ(parting[0].property, "agree-total-vm");
+  EXPECT_EQ(parting[0].step, 3u);
+}
+
+TEST(CompareTracesTest, WhereItsSizeDecidesNothingIsCompared) {
+  Program program = Locked();
+  program.config.cap_ipc_lock = false;
+  Step mlockall;
+  mlockall.op = Op::kMlockall;
+  mlockall.flags = uapi::kMclCurrent;
+  program.steps.insert(program.steps.begin(), mlockall);
+  const Trace a = Faithful(program);
+  Trace b = a;
+  b.steps[0].outcome = Outcome::Errno(ENOMEM);
+  EXPECT_FALSE(CompareTraces(program, a, b, 9)->empty());
+  b.image_other.n += 2;
+  EXPECT_THAT(*CompareTraces(program, a, b, 9), testing::IsEmpty());
 }
 
 // ---- Both judgements ----
