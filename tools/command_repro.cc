@@ -107,7 +107,10 @@ class ShrinkCommand : public OneProgramCommand {
     return "Shrinks a program that violates a property until nothing simpler "
            "violates it\nin the same way, and writes what is left. An "
            "expectation in the file is no\nproperty: it is not what is shrunk "
-           "to.";
+           "to.\n"
+           "With --engine=host or guest:6.1 every candidate runs on that "
+           "kernel; a contract\nthat is broken there counts, and where it "
+           "parts from the model.";
   }
 
  protected:
@@ -194,7 +197,10 @@ class ReproCommand : public OneProgramCommand {
            "runs on\n            deviates from the documented behaviour\n"
            "  txtpb     the program as text\n"
            "  markdown  a report: the violation, what explains it, the trace, "
-           "the states";
+           "the states\n"
+           "With --engine=host or guest:6.1 the violation is that of this "
+           "kernel, and the\nreport has both sides; on the host the "
+           "reproducer is compiled and run for it.";
   }
   std::vector<Option> Options() override {
     std::vector<Option> rows = OneProgramCommand::Options();
@@ -218,7 +224,10 @@ class ReproCommand : public OneProgramCommand {
     absl::StatusOr<std::optional<Violation>> violation =
         real() != nullptr ? JudgeReal(program, &trace) : Judge(program);
     if (!violation.ok()) return violation.status();
-    if (format_ == "c") return RenderReproducerC(program, *violation);
+    const std::string shown_by = real() != nullptr ? real()->Label() : "";
+    if (format_ == "c") {
+      return RenderReproducerC(program, *violation, shown_by);
+    }
     if (!violation->has_value()) {
       return absl::InvalidArgumentError(absl::StrCat(
           path, ": a report needs a violation, this program shows none"));
@@ -229,7 +238,7 @@ class ReproCommand : public OneProgramCommand {
     finding.violation = **violation;
     finding.trace = std::move(trace);
     absl::StatusOr<std::string> source =
-        RenderReproducerC(program, **violation);
+        RenderReproducerC(program, **violation, shown_by);
     ReproResult repro;
     if (!source.ok()) {
       repro.summary = std::string(source.status().message());

@@ -96,7 +96,8 @@ bool KnowsAdvice(const Profile& profile, uint32_t advice) {
 
 // Why this step cannot be part of a reproducer, looking at it alone; empty if
 // it can.
-std::string ReasonToLeaveOut(const Step& step, const Profile& profile) {
+std::string ReasonToLeaveOut(const Step& step, const Profile& profile,
+                             bool any_machine) {
   if (step.op == Op::kNone) return "it is no call";
   if (IsEnvironment(step.op)) {
     return "what the rest of the machine does cannot be forced from user space";
@@ -130,28 +131,23 @@ std::string ReasonToLeaveOut(const Step& step, const Profile& profile) {
       if ((step.flags & ~known) != 0) {
         return "its flags are newer than the documented kernel";
       }
-      // mremap(3) passes a new address on with MREMAP_FIXED only.
-      if ((step.flags & (uapi::kMremapFixed | uapi::kMremapDontunmap)) ==
-          uapi::kMremapDontunmap) {
-        return "the C library does not pass its address on";
-      }
       break;
     }
     case Op::kMadvise:
       if (!KnowsAdvice(profile, step.flags)) {
         return "its advice is newer than the documented kernel";
       }
-      if (step.flags == uapi::kMadvCollapse) {
+      if (step.flags == uapi::kMadvCollapse && any_machine) {
         return "it depends on how the kernel was configured";
       }
       if (step.flags >= uapi::kMadvFree && step.flags <= uapi::kMadvRemove &&
           step.flags != uapi::kMadvFree) {
         return "it depends on the file system";
       }
-      if (step.flags == uapi::kMadvMergeable ||
-          step.flags == uapi::kMadvUnmergeable ||
-          step.flags == uapi::kMadvHugepage ||
-          step.flags == uapi::kMadvNohugepage) {
+      if (any_machine && (step.flags == uapi::kMadvMergeable ||
+                          step.flags == uapi::kMadvUnmergeable ||
+                          step.flags == uapi::kMadvHugepage ||
+                          step.flags == uapi::kMadvNohugepage)) {
         return "it depends on how the kernel was configured";
       }
       break;
@@ -171,7 +167,7 @@ std::string ReasonToLeaveOut(const Step& step, const Profile& profile) {
 }
 
 // What makes the whole program useless, looking at the step alone.
-absl::string_view ObstacleOf(const Step& step) {
+absl::string_view ObstacleOf(const Step& step, bool any_machine) {
   switch (step.op) {
     case Op::kMmap:
       if ((step.flags & uapi::kMapHugetlb) != 0) {
@@ -183,7 +179,7 @@ absl::string_view ObstacleOf(const Step& step) {
       }
       [[fallthrough]];
     case Op::kMprotect:
-      if (step.prot == uapi::kProtExec) {
+      if (any_machine && step.prot == uapi::kProtExec) {
         return "it has execute-only memory, which some processors keep by "
                "protection keys";
       }
@@ -361,7 +357,7 @@ const Profile& DocumentedProfile(const Program& program) {
 }
 
 absl::StatusOr<DocumentedProgram> Document(const Program& program,
-                                           Engine* engine) {
+                                           Engine* engine, bool any_machine) {
   DocumentedProgram result;
   result.profile = &DocumentedProfile(program);
   result.obstacles = ObstaclesOf(program.config);
@@ -371,10 +367,11 @@ absl::StatusOr<DocumentedProgram> Document(const Program& program,
     documented.step = program.steps[i];
     documented.step.during_count = 0;
     documented.step.during = {};
-    documented.left_out = ReasonToLeaveOut(documented.step, *result.profile);
+    documented.left_out =
+        ReasonToLeaveOut(documented.step, *result.profile, any_machine);
     result.needs_environment |= program.steps[i].during_count != 0 ||
                                 IsEnvironment(program.steps[i].op);
-    if (absl::string_view obstacle = ObstacleOf(documented.step);
+    if (absl::string_view obstacle = ObstacleOf(documented.step, any_machine);
         !obstacle.empty()) {
       result.obstacles.emplace_back(obstacle);
     }

@@ -60,9 +60,13 @@ struct DocumentedProgram {
 // The most bytes a reproducer asks a real kernel to populate.
 inline constexpr uint64_t kPopulateBudget = 64 << 20;
 
-// The engine is used and left in some state.
+// The engine is used and left in some state. `any_machine`: the program must
+// mean the same wherever it runs, so what hangs on the processor or on how the
+// kernel was configured is left out. A finding of a real kernel is a fact of
+// that one: false.
 absl::StatusOr<DocumentedProgram> Document(const Program& program,
-                                           Engine* engine);
+                                           Engine* engine,
+                                           bool any_machine = true);
 
 // The profile whose rules the program is held to: its own, or the default one
 // where its own lacks documented calls (mlock2).

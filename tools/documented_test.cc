@@ -129,6 +129,40 @@ TEST(Document, HoldsAProgramToItsOwnKernelIfThatHasMlock2) {
   EXPECT_THAT(older.steps[1].left_out, HasSubstr("newer"));
 }
 
+// mremap is called with all of its five arguments: an address that is only a
+// hint gets there too.
+TEST(Document, KeepsDontunmapToAHint) {
+  const DocumentedProgram documented = DocumentedOf(R"(
+    config { kernel: "v6.18" }
+    steps { mmap { addr { page: 1 } length: 4096 prot: READ prot: WRITE
+                   flags: PRIVATE flags: ANONYMOUS flags: FIXED
+                   flags: LOCKED } }
+    steps { mremap { addr { page: 1 } old_length: 4096 new_length: 4096
+                     flags: MAYMOVE flags: DONTUNMAP } })");
+  EXPECT_EQ(documented.steps[1].left_out, "");
+  EXPECT_EQ(documented.steps[1].locked_vm, Pages{1});
+}
+
+TEST(Document, AFindingOfOneMachineMayHangOnThatMachine) {
+  const absl::StatusOr<Program> program = ParseProgramText(R"(
+    steps { mmap { length: 4096 prot: EXEC
+                   flags: PRIVATE flags: ANONYMOUS flags: FIXED } }
+    steps { madvise { length: 4096 advice: MERGEABLE } })",
+                                                           "program");
+  ASSERT_TRUE(program.ok()) << program.status();
+  reference::ReferenceEngine engine;
+  const absl::StatusOr<DocumentedProgram> anywhere =
+      Document(*program, &engine);
+  ASSERT_TRUE(anywhere.ok());
+  EXPECT_THAT(anywhere->obstacles, ElementsAre(HasSubstr("execute-only")));
+  EXPECT_THAT(anywhere->steps[1].left_out, HasSubstr("configured"));
+  const absl::StatusOr<DocumentedProgram> here =
+      Document(*program, &engine, /*any_machine=*/false);
+  ASSERT_TRUE(here.ok());
+  EXPECT_THAT(here->obstacles, IsEmpty());
+  EXPECT_EQ(here->steps[1].left_out, "");
+}
+
 TEST(Document, LockOnFaultWithoutAccessMayEndInTwoWaysOnEveryKernel) {
   for (absl::string_view kernel : {"v4.9", "v6.1", "v6.12", "v6.18"}) {
     const DocumentedProgram documented =

@@ -34,11 +34,13 @@ std::string FindingName(const Program& program, const Violation& violation) {
 }
 
 absl::StatusOr<std::string> RenderReproducerC(
-    const Program& program, const std::optional<Violation>& violation) {
+    const Program& program, const std::optional<Violation>& violation,
+    absl::string_view shown_by) {
   reference::ReferenceEngine engine;
-  absl::StatusOr<DocumentedProgram> documented = Document(program, &engine);
+  absl::StatusOr<DocumentedProgram> documented =
+      Document(program, &engine, shown_by.empty());
   if (!documented.ok()) return documented.status();
-  return WriteReproducerC(program, *documented, violation);
+  return WriteReproducerC(program, *documented, violation, shown_by);
 }
 
 absl::StatusOr<FindingFiles> RenderFinding(const Program& program,

@@ -42,9 +42,11 @@ absl::StatusOr<std::string> SaveFinding(const std::string& out,
                                         const std::string& name,
                                         const FindingFiles& files);
 
-// repro.c alone.
+// repro.c alone. `shown_by`: the real kernel that showed the violation, as
+// "host 6.18.44"; empty: the model.
 absl::StatusOr<std::string> RenderReproducerC(
-    const Program& program, const std::optional<Violation>& violation);
+    const Program& program, const std::optional<Violation>& violation,
+    absl::string_view shown_by = "");
 
 }  // namespace lockstep
 

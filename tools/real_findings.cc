@@ -164,7 +164,7 @@ absl::StatusOr<FindingFiles> RenderRealFinding(const RealFinding& finding,
   FindingFiles files;
   files.files.emplace_back("program.txtpb", FormatProgramText(finding.program));
   absl::StatusOr<std::string> source =
-      RenderReproducerC(finding.program, finding.violation);
+      RenderReproducerC(finding.program, finding.violation, real.Label());
   if (!source.ok()) {
     repro.summary = absl::StrCat("none: ", source.status().message());
   } else {

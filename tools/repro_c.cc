@@ -58,8 +58,11 @@ bool ComparesWithLimit(const Step& step) {
 class Writer {
  public:
   Writer(const Program& program, const DocumentedProgram& documented,
-         const std::optional<Violation>& violation)
-      : program_(program), documented_(documented), violation_(violation) {
+         const std::optional<Violation>& violation, absl::string_view shown_by)
+      : program_(program),
+        documented_(documented),
+        violation_(violation),
+        shown_by_(shown_by) {
     for (const DocumentedStep& step : documented_.steps) {
       if (!step.left_out.empty()) continue;
       several_tasks_ |= step.step.task % kTaskSlots != 0 ||
@@ -119,9 +122,13 @@ class Writer {
       line(absl::StrCat("Property ", violation_->property, ", step ",
                         violation_->step, ":"));
       line(absl::StrCat("  ", StatementOf(violation_->property)));
-      line(absl::StrCat("  the model of ", program_.config.profile->name,
-                        " expected ", violation_->expected, ","));
-      line(absl::StrCat("  and showed ", violation_->seen, "."));
+      line(absl::StrCat("  expected ", violation_->expected, ","));
+      line(absl::StrCat(
+          "  seen ", violation_->seen, " on ",
+          shown_by_.empty()
+              ? absl::StrCat("the model of ", program_.config.profile->name)
+              : shown_by_,
+          "."));
       line("");
     } else if (!program_.description.empty()) {
       line(program_.description);
@@ -482,6 +489,7 @@ class Writer {
   const Program& program_;
   const DocumentedProgram& documented_;
   const std::optional<Violation>& violation_;
+  const std::string shown_by_;  // a real kernel; empty: the model
   bool several_tasks_ = false;
   bool locks_image_ = false;  // mlockall locks the reproducer itself too
   bool race_ = false;
@@ -495,8 +503,9 @@ class Writer {
 
 std::string WriteReproducerC(const Program& program,
                              const DocumentedProgram& documented,
-                             const std::optional<Violation>& violation) {
-  return Writer(program, documented, violation).Write();
+                             const std::optional<Violation>& violation,
+                             absl::string_view shown_by) {
+  return Writer(program, documented, violation, shown_by).Write();
 }
 
 }  // namespace lockstep

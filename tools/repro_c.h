@@ -11,16 +11,19 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "engine/program.h"
 #include "props/property.h"
 #include "tools/documented.h"
 
 namespace lockstep {
 
-// `violation` is what the program shows on the model, if it shows something.
+// `violation` is what the program shows, if it shows something, on the kernel
+// `shown_by`: "host 6.18.44", or, if empty, the model.
 std::string WriteReproducerC(const Program& program,
                              const DocumentedProgram& documented,
-                             const std::optional<Violation>& violation);
+                             const std::optional<Violation>& violation,
+                             absl::string_view shown_by = "");
 
 }  // namespace lockstep
 

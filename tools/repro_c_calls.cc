@@ -39,6 +39,7 @@ constexpr NamedBit kMapNames[] = {
 constexpr NamedBit kMremapNames[] = {
     {uapi::kMremapMaymove, "MREMAP_MAYMOVE"},
     {uapi::kMremapFixed, "MREMAP_FIXED"},
+    {uapi::kMremapDontunmap, "4 /* MREMAP_DONTUNMAP */"},
 };
 constexpr NamedBit kMsyncNames[] = {
     {uapi::kMsAsync, "MS_ASYNC"},
@@ -187,12 +188,16 @@ CCall CCallOf(const Step& step) {
       return {
           RangeCode("mprotect", step, Bits(kProtNames, step.prot, "PROT_NONE")),
           helpers};
-    case Op::kMremap:
-      return {RangeCode("mremap", step,
-                        absl::StrCat(CNumber(step.length2), ", ",
-                                     Bits(kMremapNames, step.flags, "0"), ", ",
-                                     CAddress(step.new_addr))),
-              helpers};
+    case Op::kMremap: {
+      const bool dontunmap = (step.flags & uapi::kMremapDontunmap) != 0;
+      return {
+          absl::StrCat(dontunmap ? "mremap_dontunmap(" : "call(SYS_mremap, ",
+                       CAddress(step.addr), ", ", CNumber(step.length), ", ",
+                       CNumber(step.length2), ", ",
+                       Bits(kMremapNames, step.flags, "0"), ", ",
+                       CAddress(step.new_addr), ")"),
+          helpers | (dontunmap ? kCDontunmap : uint32_t{0})};
+    }
     case Op::kBrk:
       return {absl::StrCat("move_brk(", CAddress(step.addr), ")"),
               helpers | kCBrk};

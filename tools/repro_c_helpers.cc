@@ -82,6 +82,35 @@ static int mlock2_call(unsigned long start, unsigned long length, int flags)
 	return outcome;
 }
 )c"},
+    {kCDontunmap, kCBase, "", R"c(
+/*
+ * All five arguments: the C library hands the new address on for MREMAP_FIXED
+ * only. MREMAP_DONTUNMAP came with 5.7: a kernel that refuses it for plain
+ * memory too has nothing to show here.
+ */
+static int mremap_dontunmap(unsigned long start, unsigned long length,
+			    unsigned long new_length, int flags,
+			    unsigned long new_start)
+{
+	int outcome = call(SYS_mremap, start, length, new_length, flags,
+			   new_start);
+	char *page;
+	long moved;
+
+	if (outcome != EINVAL)
+		return outcome;
+	page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return outcome;
+	moved = syscall(SYS_mremap, page, PAGE, PAGE, MREMAP_MAYMOVE | 4, 0);
+	if (moved == -1 && errno == EINVAL)
+		cannot_run("this kernel has no MREMAP_DONTUNMAP");
+	if (moved != -1)
+		munmap((void *)moved, PAGE);
+	munmap(page, PAGE);
+	return outcome;
+}
+)c"},
     {kCHeap, kCBase, "", R"c(
 /* Where the heap begins: the model's heap page 0. */
 static unsigned long heap_base;

@@ -41,6 +41,7 @@ enum CHelper : uint32_t {
   kCImageSize = 1 << 23,  // image_pages()
   kCExpect = 1 << 24,     // expect()
   kCOneTask = 1 << 20,    // all steps in one process
+  kCDontunmap = 1 << 25,  // mremap_dontunmap()
 };
 
 struct CHelperText {

@@ -240,6 +240,17 @@ TEST(ReproC, SaysThatARaceCannotBeForced) {
   EXPECT_THAT(example.Write(), HasSubstr("cannot be forced from user space"));
 }
 
+TEST(ReproC, NamesTheKernelThatShowedIt) {
+  const Example example = MlockTwoPages();
+  const Violation violation{
+      .property = "p", .step = 1, .expected = "blue", .seen = "red"};
+  EXPECT_THAT(WriteReproducerC(example.program, example.documented, violation),
+              HasSubstr("expected blue,\n *   seen red on the model of v4.9."));
+  EXPECT_THAT(WriteReproducerC(example.program, example.documented, violation,
+                               "host 6.18.44"),
+              HasSubstr("seen red on host 6.18.44."));
+}
+
 TEST(ReproC, ExitsWith4WhereItCannotRun) {
   Example example = MlockTwoPages();
   example.documented.obstacles = {"it needs a \"device\""};
