@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tools/testing.h"
@@ -59,22 +60,32 @@ TEST(CommandLine, SaysWhatItExpected) {
 
 TEST(CommandLine, RefusesBadOptionsOfEachCommand) {
   for (const char* command :
-       {"run", "fuzz", "shrink", "repro", "defects", "properties"}) {
+       {"run", "diff", "fuzz", "shrink", "repro", "defects", "properties"}) {
     ExpectComplaint(absl::StrCat(command, " --bogus"), 2,
                     "--bogus: unknown option, expected one of --");
     ExpectComplaint(absl::StrCat(command, " --bogus=1"), 2,
                     "--bogus: unknown option");
   }
-  for (const char* command : {"run", "fuzz", "shrink", "repro"}) {
+  for (const char* command : {"run", "diff", "fuzz", "shrink", "repro"}) {
     ExpectComplaint(absl::StrCat(command, " --kernel=v9.9"), 2,
                     "--kernel=v9.9: unknown kernel \"v9.9\", expected one of");
     ExpectComplaint(absl::StrCat(command, " --kernel"), 2,
                     "--kernel: expected a value");
-    ExpectComplaint(absl::StrCat(command, " --engine=bochs x"), 2,
-                    "unknown engine, expected reference");
     ExpectComplaint(absl::StrCat(command, " --defect= x"), 2,
                     "--defect=: expected a value");
   }
+  for (const char* command : {"run", "fuzz", "shrink", "repro"}) {
+    ExpectComplaint(absl::StrCat(command, " --engine=bochs x"), 2,
+                    "unknown engine, expected reference");
+    ExpectComplaint(absl::StrCat(command, " --engine=guest: x"), 2,
+                    "--engine=guest:: unknown engine, expected reference");
+  }
+  // Only what compares with a real kernel has judged divergences.
+  for (const char* command : {"run", "shrink", "repro"}) {
+    ExpectComplaint(absl::StrCat(command, " --judged=x"), 2,
+                    "--judged: unknown option");
+  }
+  ExpectComplaint("fuzz --judged=x", 2, "only a real kernel has judged");
   ExpectComplaint("run --trace=yes x", 2, "expected --trace without a value");
   ExpectComplaint("repro --format=java x", 2, "expected c, txtpb or markdown");
   ExpectComplaint("fuzz --for=60", 2, "expected a time such as 500ms");
@@ -90,8 +101,14 @@ TEST(CommandLine, RefusesBadOptionsOfEachCommand) {
 }
 
 TEST(CommandLine, SaysWhatIsWrongWithAnEngine) {
-  ExpectComplaint("run --engine=guest x", 2, "expected reference, host or");
-  ExpectComplaint("run --kernel=host x", 2, "expected a real kernel");
+  ExpectComplaint("run --engine=guest x", 2,
+                  "expected reference, host, guest:");
+  for (const char* command : {"run", "fuzz", "shrink", "repro"}) {
+    ExpectComplaint(absl::StrCat(command, " --kernel=host x"), 2,
+                    "expected a real kernel");
+  }
+  ExpectComplaint("run --engine=host --full x", 2,
+                  "--full: looks into the model");
   ExpectComplaint("fuzz --engine=host --kernel=all", 2,
                   "compared with one profile");
 }
@@ -141,7 +158,7 @@ TEST(Help, DescribesEveryCommandAndOption) {
   EXPECT_EQ(general.status, 0);
   EXPECT_EQ(Lockstep("--help").out, general.out);
   for (const char* command :
-       {"run", "fuzz", "shrink", "repro", "defects", "properties"}) {
+       {"run", "diff", "fuzz", "shrink", "repro", "defects", "properties"}) {
     EXPECT_THAT(general.out, HasSubstr(absl::StrCat("\n  ", command, " ")));
     const ShellResult help = Lockstep(absl::StrCat("help ", command));
     EXPECT_EQ(help.status, 0);
@@ -150,7 +167,24 @@ TEST(Help, DescribesEveryCommandAndOption) {
     EXPECT_EQ(Lockstep(absl::StrCat(command, " --help")).out, help.out);
   }
   EXPECT_THAT(Lockstep("help fuzz").out, HasSubstr("--steps=N"));
+  for (const char* variable : {"LOCKSTEP_CACHE", "LOCKSTEP_QEMU ",
+                               "LOCKSTEP_QEMU_ACCEL", "LOCKSTEP_EXECUTOR"}) {
+    EXPECT_THAT(general.out, HasSubstr(variable));
+  }
   EXPECT_THAT(Lockstep("--version").out, StartsWith("lockstep "));
+}
+
+// Enough to work from with real kernels, in lines that a terminal holds.
+TEST(Help, SaysHowRealKernelsAreNamed) {
+  for (const char* command : {"run", "diff", "fuzz", "shrink", "repro"}) {
+    const std::string help = Lockstep(absl::StrCat("help ", command)).out;
+    EXPECT_THAT(help, AllOf(HasSubstr("host"), HasSubstr("guest:6.1"),
+                            HasSubstr("guest:BZIMAGE")))
+        << command;
+    for (absl::string_view line : absl::StrSplit(help, '\n')) {
+      EXPECT_LE(line.size(), 90u) << command << ": " << line;
+    }
+  }
 }
 
 TEST(Run, PrintsOneLineAProgramAndTheWorstStatus) {
@@ -284,6 +318,7 @@ TEST(Catalogue, ListsDefectsAndProperties) {
   EXPECT_EQ(properties.status, 0);
   EXPECT_THAT(properties.out, HasSubstr(" (invariant)\n"));
   EXPECT_THAT(properties.out, HasSubstr(" (contract)\n"));
+  EXPECT_THAT(properties.out, HasSubstr("agree-locked-vm (agreement)\n"));
 }
 
 TEST(Fuzz, FindsShrinksAndWritesTheSameWithOneSeed) {

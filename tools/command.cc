@@ -18,6 +18,23 @@ namespace {
 
 constexpr absl::string_view kVersion = "lockstep 0.1";
 
+constexpr absl::string_view kHelpEnd =
+    R"(  help        what a command does and its options
+
+Exit status: 0 fine, 1 a property was violated, 2 usage or unreadable input,
+3 this machine or this build cannot do it. Results are on standard output,
+everything else on standard error.
+
+Environment, for real kernels:
+  LOCKSTEP_CACHE       directory with kernels/6.1/vmlinuz and so on, which
+                       ci/fetch-kernels.sh fills; else XDG_CACHE_HOME/lockstep,
+                       else HOME/.cache/lockstep
+  LOCKSTEP_QEMU        QEMU's program; else qemu-system-x86_64 of PATH
+  LOCKSTEP_QEMU_ACCEL  QEMU's -accel; else tcg
+  LOCKSTEP_EXECUTOR    the program that makes the calls; else lockstep_executor
+                       beside lockstep, else that of the build
+)";
+
 using Commands = std::vector<std::unique_ptr<Command>>;
 
 Commands AllCommands() {
@@ -41,19 +58,19 @@ Command* Find(const Commands& commands, absl::string_view name) {
 
 std::string GeneralHelp(const Commands& commands) {
   std::string text =
-      "lockstep runs sequences of memory-locking system calls on a model of "
-      "the\nkernel and checks every property after every step.\n\n"
+      "lockstep runs sequences of memory-locking system calls and checks every "
+      "property\nafter every step: on a model of the kernel "
+      "(--engine=reference, if none is named),\non the kernel underneath "
+      "(host), and on kernels in QEMU (guest:6.1, guest:6.12,\n"
+      "guest:PATH-OF-BZIMAGE). Real kernels are compared with the model "
+      "too.\n\n"
       "usage: lockstep COMMAND [OPTION]... [PROGRAM]...\n\n";
   for (const std::unique_ptr<Command>& command : commands) {
     std::string line = absl::StrCat("  ", command->name());
     line.resize(14, ' ');
     absl::StrAppend(&text, line, command->summary(), "\n");
   }
-  absl::StrAppend(
-      &text,
-      "  help        what a command does and its options\n\n"
-      "Exit status: 0 fine, 1 a property was violated, 2 usage or unreadable\n"
-      "input, 3 this machine or this build cannot do it.\n");
+  absl::StrAppend(&text, kHelpEnd);
   return text;
 }
 
@@ -122,25 +139,29 @@ std::vector<Option> EngineOptions::Rows(EngineRows which) {
   };
   std::vector<Option> rows = {
       {"--kernel", "NAME",
-       absl::StrCat(
-           "the modelled kernel: ", absl::StrJoin(kernels, ", "),
-           all ? ", or all of them, one after the other" : "",
-           "; host: the one that\nfits the real kernel, if nothing is given"),
+       absl::StrCat("the modelled kernel: ", absl::StrJoin(kernels, ", "),
+                    all ? ",\nor all of them, one after the other" : "",
+                    ";\nhost: the one that fits the real kernel, which is what "
+                    "real\nengines take if nothing is given"),
        check_kernel},
       StringOption("--defect", "LIST",
                    "changes to the kernel's own defects: +name, -name, none\n"
                    "(see lockstep defects)",
                    &defects),
-      StringOption("--judged", "FILE",
-                   "divergences that are judged and known, instead of the\n"
-                   "built-in corpus/judged.txtpb",
-                   &judged),
   };
+  if (which != EngineRows::kOneProfile) {
+    rows.push_back(
+        StringOption("--judged", "FILE",
+                     "divergences of real kernels that are judged and known,\n"
+                     "instead of the built-in corpus/judged.txtpb",
+                     &judged));
+  }
   if (which != EngineRows::kProfileOfReal) {
     rows.push_back(
         StringOption("--engine", "NAME",
-                     "reference, the model; host, the kernel underneath;\n"
-                     "guest:VERSION or guest:BZIMAGE, a kernel in QEMU",
+                     "reference, the model (if not given); host, the kernel\n"
+                     "underneath; guest:VERSION (6.1, 6.12) or guest:BZIMAGE,\n"
+                     "a kernel in QEMU",
                      &engine));
   }
   return rows;
@@ -157,8 +178,12 @@ absl::Status EngineOptions::CheckEngine() const {
   }
   if (engine != "reference") {
     return absl::InvalidArgumentError(absl::StrCat(
-        "--engine=", engine,
-        ": unknown engine, expected reference, host or guest:VERSION"));
+        "--engine=", engine, ": unknown engine, expected ", kEngineNames));
+  }
+  if (!judged.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--judged=", judged,
+        ": only a real kernel has judged divergences, as --engine=host"));
   }
   if (kernel != "host") return absl::OkStatus();
   return absl::InvalidArgumentError(

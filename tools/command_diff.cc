@@ -63,8 +63,17 @@ class DiffCommand : public Command {
            "total_vm, per page the\nmapping, the protection, the locks and "
            "what is resident. A step that one engine\ncannot run is left out "
            "on the other. Divergences that are judged and known\n"
-           "(corpus/judged.txtpb) are counted, not reported.\n"
-           "Exit status: 0 the engines agree, 1 they part.";
+           "(corpus/judged.txtpb) are counted, not reported. What parts is "
+           "shown with both\nsides' word; what comes after the first may "
+           "follow "
+           "from it.\n"
+           "  lockstep diff PROGRAM                            the model and "
+           "this kernel\n"
+           "  lockstep diff --engines=guest:6.1,guest:6.12 PROGRAM\n"
+           "  lockstep diff --engines=reference,guest:bzImage --kernel=v6.12 "
+           "PROGRAM\n"
+           "Exit status: 0 the engines agree, 1 they part; a program that a "
+           "kernel cannot be\ngiven here is said and counted.";
   }
   std::vector<Option> Options() override {
     std::vector<Option> rows = options_.Rows(EngineRows::kProfileOfReal);
@@ -86,10 +95,9 @@ class DiffCommand : public Command {
     }
     for (const std::string& engine : names) {
       if (engine != "reference" && !IsRealEngine(engine)) {
-        return Fail(kExitUsage, absl::StrCat("--engines=", engines_,
-                                             ": unknown engine \"", engine,
-                                             "\", expected reference, host or "
-                                             "guest:VERSION"));
+        return Fail(kExitUsage,
+                    absl::StrCat("--engines=", engines_, ": unknown engine \"",
+                                 engine, "\", expected ", kEngineNames));
       }
     }
     if (args.empty()) return Fail(kExitUsage, "expected at least one program");

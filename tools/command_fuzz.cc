@@ -84,7 +84,14 @@ class FuzzCommand : public Command {
            "report.md. Of the\nprograms that one defect explains the simplest "
            "is kept. With\n--kernel=all the limits are those of each "
            "kernel.\n"
-           "One job with the same seed and --count or --steps finds the same.";
+           "One job with the same seed and --count or --steps finds the same.\n"
+           "With --engine=host or guest:6.1 programs run on that kernel and on "
+           "the model that\nfits it. What breaks a contract there, and where "
+           "the two part, is run again in a\nprocess of its own, shrunk on "
+           "that kernel and written with both sides; on the host\nrepro.c is "
+           "compiled with cc and run, and the report says how that ended. "
+           "Judged\ndivergences, steps that cannot be run and programs that "
+           "are refused are counted.";
   }
   std::vector<Option> Options() override {
     std::vector<Option> rows = engine_.Rows(EngineRows::kProfiles);
@@ -100,7 +107,8 @@ class FuzzCommand : public Command {
         CountOption("--length", "N", "steps of a program (16)", &length_),
         OptionalCount("--seed", "of the random programs; drawn if not given",
                       &seed_),
-        CountOption("--jobs", "N", "threads (1)", &jobs_),
+        CountOption("--jobs", "N", "threads (1); a real kernel has one",
+                    &jobs_),
         StringOption("--out", "DIRECTORY", "where findings go (findings)",
                      &out_),
         SwitchOption("--json", "one JSON object a finding and a kernel",

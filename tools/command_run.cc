@@ -36,7 +36,12 @@ class RunCommand : public Command {
            "the step touched while it\nruns, and all of the machine in a "
            "second "
            "run. The program's own expectations\nare checked too. One line a "
-           "program: OK, or the first violation.";
+           "program: OK, or the first violation.\n"
+           "On a real kernel (--engine=host, guest:6.1) contracts and "
+           "expectations are checked\nby what is observed there, without the "
+           "model: lockstep diff compares with it. A\nprogram whose "
+           "configuration cannot be had there is said, status 3; a step that\n"
+           "cannot be run is UNSUPPORTED in the trace.";
   }
   std::vector<Option> Options() override {
     std::vector<Option> rows = engine_.Rows(EngineRows::kOneProfile);
@@ -46,7 +51,8 @@ class RunCommand : public Command {
                                 &trace_));
     rows.push_back(SwitchOption("--full",
                                 "check all of the machine after "
-                                "every step, in one run",
+                                "every step, in one run\n"
+                                "(the model only)",
                                 &full_));
     rows.push_back(SwitchOption("--no-check", "only run", &no_check_));
     rows.push_back(SwitchOption("--json", "one JSON object a program", &json_));
@@ -56,6 +62,11 @@ class RunCommand : public Command {
   ExitStatus Run(absl::Span<const std::string> args) override {
     if (absl::Status status = engine_.CheckEngine(); !status.ok()) {
       return Fail(status);
+    }
+    if (full_ && engine_.IsReal()) {
+      return Fail(kExitUsage, absl::StrCat("--full: looks into the model, "
+                                           "expected --engine=reference, not ",
+                                           engine_.engine));
     }
     if (args.empty()) return Fail(kExitUsage, "expected at least one program");
     ExitStatus worst = kExitFine;

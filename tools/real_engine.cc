@@ -13,7 +13,8 @@
 namespace lockstep {
 
 bool IsRealEngine(absl::string_view engine) {
-  return engine == "host" || absl::StartsWith(engine, "guest:");
+  return engine == "host" ||
+         (absl::StartsWith(engine, "guest:") && engine != "guest:");
 }
 
 void RealEngine::Apply(Config* config) const {
@@ -32,7 +33,13 @@ absl::StatusOr<RealEngine> OpenRealEngine(absl::string_view command,
                                           const KernelOptions& options) {
   RealEngine real;
   absl::StatusOr<std::unique_ptr<Kernel>> kernel = MakeKernel(engine, options);
-  if (!kernel.ok()) return kernel.status();
+  if (!kernel.ok()) {
+    // Whatever keeps it away, here it cannot be had; a file that is no kernel
+    // is the caller's mistake.
+    return absl::IsInvalidArgument(kernel.status())
+               ? kernel.status()
+               : absl::UnavailableError(kernel.status().message());
+  }
   real.kernel = *std::move(kernel);
   const auto say = [command](absl::string_view line) {
     std::fputs(absl::StrCat("lockstep ", command, ": ", line, "\n").c_str(),

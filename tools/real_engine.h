@@ -21,7 +21,11 @@
 
 namespace lockstep {
 
-// "host", "guest:...".
+// The engines there are, for errors.
+inline constexpr absl::string_view kEngineNames =
+    "reference, host, guest:VERSION or guest:BZIMAGE";
+
+// "host", "guest:..." with something behind the colon.
 bool IsRealEngine(absl::string_view engine);
 
 // A real kernel and what the model is to be when it is compared with it.
