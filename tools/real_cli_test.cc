@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -344,6 +345,51 @@ TEST_F(FuzzReal, WritesFindingsWithBothSides) {
   EXPECT_GT(findings, 0);
 }
 
+// Of each command that takes it; what the machine lacks stands before it.
+TEST_F(OnTheHost, WhatIsWrongIsTheLastLineOfEachCommand) {
+  const std::string fine = directory_.Write("fine.txtpb", kFine);
+  const std::string missing = directory_.path("missing");
+  const std::string bad = directory_.Write("bad.txtpb", "judged { name: 3 }\n");
+  const std::string out = " --count=1 --out=" + directory_.path("findings");
+  const struct {
+    std::string arguments, message;
+  } kRows[] = {
+      {"diff --judged=" + missing + " " + fine, missing + ": cannot read"},
+      {"diff --judged=" + bad + " " + fine, bad + ":1:16: "},
+      {"fuzz --engine=host --judged=" + missing + out, "cannot read"},
+      {"diff --defect=+nope " + fine, "unknown defect \"nope\""},
+      {"run --engine=host --defect=+nope " + fine, "unknown defect \"nope\""},
+      {"fuzz --engine=host --defect=+nope" + out, "unknown defect \"nope\""},
+      {"run --engine=host " + missing, missing + ": cannot open"},
+      {"shrink --engine=host " + fine, "it violates none"},
+      {"repro --engine=host --format=markdown " + fine, "shows none"},
+  };
+  for (const auto& row : kRows) {
+    SCOPED_TRACE(row.arguments);
+    const ShellResult result = Lockstep(row.arguments);
+    EXPECT_EQ(result.status, 2);
+    EXPECT_EQ(result.out, "");
+    const std::vector<std::string> lines =
+        absl::StrSplit(result.err, '\n', absl::SkipEmpty());
+    ASSERT_FALSE(lines.empty());
+    EXPECT_THAT(lines.back(), HasSubstr(row.message));
+  }
+}
+
+TEST_F(OnTheHost, WritesJson) {
+  const std::string fine = directory_.Write("fine.txtpb", kFine);
+  EXPECT_THAT(Lockstep("run --engine=host --json --trace " + fine).out,
+              AllOf(HasSubstr("\"engine\":\"host\",\"steps\":3,\"ok\":true"),
+                    HasSubstr("\"trace\":[")));
+  EXPECT_THAT(Lockstep("diff --json " + fine).out,
+              HasSubstr("\"verdict\":\"agrees\""));
+  EXPECT_THAT(Lockstep("fuzz --engine=host --json --count=8 --length=2 --out=" +
+                       directory_.path("findings"))
+                  .out,
+              AllOf(HasSubstr("\"real\":{\"engine\":\"host\""),
+                    HasSubstr("\"judged\":{")));
+}
+
 TEST_F(FuzzReal, RefusesMoreThanOneJob) {
   EXPECT_EQ(Lockstep("fuzz --engine=host --jobs=2").status, 2);
   EXPECT_EQ(Lockstep("fuzz --engine=host --kernel=all").status, 2);
@@ -359,8 +405,9 @@ TEST_F(ShrinkReal, KeepsWhatTheKernelNeeds) {
                                 Not(HasSubstr("munlock"))));
 }
 
-// 6.18 charges a locked mapping that MREMAP_DONTUNMAP moves twice and locks only
-// one of the two: a fact of that kernel, so the reproducer must show it too.
+// 6.18 charges a locked mapping that MREMAP_DONTUNMAP moves twice and locks
+// only one of the two: a fact of that kernel, so the reproducer must show it
+// too.
 TEST_F(ReproReal, ShowsTheDoubleChargeOfDontunmapWhereTheKernelHasIt) {
   const std::string program = directory_.Write(
       "dontunmap.txtpb",
