@@ -336,6 +336,7 @@ Outcome RunShort(const Row& row, const Call& call) {
 
 Outcome RunCall(const Step& step, int slot, SharedState* shared) {
   shared->step_flags = 0;
+  process.looked = false;
   if (IsEnvironment(step.op)) return Environment(step, shared);
   if (IsSkipped(step, shared)) return Outcome::Skipped();
   if (!MayRun(step, BoundsFor(step, *shared))) return Outcome::Unsupported();

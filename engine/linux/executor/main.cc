@@ -208,6 +208,7 @@ int64_t RunGo(const host_protocol::Go& go, Buffer* batch, Buffer* result) {
 }  // namespace
 
 void Main(int argc, char** argv) {
+  process.whole_image = true;
   if (argc >= 1 && IsGuestInit(argv[0])) {
     if (IsRandomized()) StartAgain(kGuestPath, kGuestPath, kPlacedArgument);
     RunGuest();

@@ -25,6 +25,9 @@ namespace {
 RangeList seen;
 // What the quick look shows now, and what it showed when smaps was last read.
 RangeList quick, quick_then;
+// What the quick look showed in the last look, if that was taken.
+const RangeList* last_quick;
+uint64_t last_locked_vm;
 
 uint64_t MemlockLimit() {
   rlimit limit{};
@@ -45,24 +48,53 @@ uint64_t HeapPages(const RangeList& list) {
 
 // smaps costs several times what the quick look costs. It is read after steps
 // that can change what it alone shows; after others only if the quick look
-// shows that something has changed.
-void Look(const Accounting& accounting, const SharedState& shared) {
+// shows that something has changed. Returns what the quick look showed, if it
+// was taken.
+const RangeList* Look(uint64_t total_vm, const SharedState& shared) {
   if (shared.needs_smaps == 0) {
-    ObserveRanges(Source::kQuick, Until::kAllSeen, accounting, shared, &seen,
+    ObserveRanges(Source::kQuick, Until::kAllSeen, total_vm, shared, &seen,
                   nullptr);
-    return;
+    return &seen;
   }
   if (!process.flags_changed) {
-    ObserveRanges(Source::kQuick, Until::kAllSeen, accounting, shared, &quick,
+    ObserveRanges(Source::kQuick, Until::kAllSeen, total_vm, shared, &quick,
                   nullptr);
-    if (SameRanges(quick, quick_then)) {
-      seen.image_locked = quick.image_locked;
-      return;
-    }
+    if (SameRanges(quick, quick_then)) return &quick;
   }
-  ObserveRanges(Source::kSmaps, Until::kAllSeen, accounting, shared, &seen,
+  ObserveRanges(Source::kSmaps, Until::kAllSeen, total_vm, shared, &seen,
                 &quick_then);
   process.flags_changed = false;
+  return nullptr;
+}
+
+// LockedVmIs, for a task that may have CAP_IPC_LOCK.
+IsIt AskLockedVm(uint64_t pages, const wire::TaskRecord& task) {
+  if (task.cap_ipc_lock == 0) return LockedVmIs(pages, task.memlock_limit);
+  uint64_t before = EffectiveCapabilities();
+  SetEffectiveCapabilities(0);
+  IsIt answer = LockedVmIs(pages, task.memlock_limit);
+  SetEffectiveCapabilities(before);
+  return answer;
+}
+
+// VmLck, which is that of the locked VMAs: the kernel is asked whether it is,
+// and status read if not. *image_locked: pages of the image that are VM_LOCKED.
+uint64_t FindLockedVm(const wire::TaskRecord& task, const RangeList& list,
+                      uint64_t* image_locked) {
+  for (bool image : {process.image_was_locked, true}) {
+    *image_locked = image ? ImageLocked() : 0;
+    const uint64_t expected = list.locked_pages + *image_locked;
+    const IsIt answer = AskLockedVm(expected, task);
+    if (answer == IsIt::kYes) {
+      process.image_was_locked = *image_locked != 0;
+      return expected;
+    }
+    if (answer == IsIt::kUnknown || image) break;
+  }
+  const uint64_t locked_vm = ReadAccounting().locked_vm;
+  *image_locked = list.locked_pages == locked_vm ? 0 : ImageLocked();
+  process.image_was_locked = *image_locked != 0;
+  return locked_vm;
 }
 
 }  // namespace
@@ -87,16 +119,22 @@ void ObserveSelf(int slot, wire::Look look, SharedState* shared,
   task->future_onfault = known.future_onfault;
   task->memlock_limit = known.memlock_limit;
   if (look == wire::Look::kNothing) return;
-  Accounting accounting = ReadAccounting();
-  task->locked_vm = accounting.locked_vm;
-  task->total_vm = accounting.total_vm;
-  if (look != wire::Look::kPages) return;
+  if (look == wire::Look::kAccounting) {
+    Accounting accounting = ReadAccounting();
+    task->locked_vm = accounting.locked_vm;
+    task->total_vm = accounting.total_vm;
+    return;
+  }
   task->cap_ipc_lock = HasIpcLock() ? 1 : 0;
   task->memlock_limit = MemlockLimit();
   task->brk =
       static_cast<uint64_t>(RawSyscall(SYS_brk, 0)) - process.layout.heap_base;
-  Look(accounting, *shared);
-  task->image_locked = seen.image_locked;
+  task->total_vm = ReadTotalVm();
+  last_quick = Look(task->total_vm, *shared);
+  process.looked = true;
+  task->locked_vm = FindLockedVm(*task, seen, &task->image_locked);
+  seen.image_locked = task->image_locked;
+  last_locked_vm = task->locked_vm;
   task->ranges = static_cast<uint16_t>(seen.count);
   task->heap_pages = static_cast<uint32_t>(HeapPages(seen));
   auto* ranges = static_cast<wire::RangeRecord*>(writer->AppendBytes(
@@ -107,14 +145,27 @@ void ObserveSelf(int slot, wire::Look look, SharedState* shared,
 }
 
 bool LooksAgree(SharedState* shared) {
-  Accounting accounting = ReadAccounting();
-  ObserveRanges(Source::kQuick, Until::kAllSeen, accounting, *shared, &quick,
-                nullptr);
-  ObserveRanges(Source::kSmaps, Until::kEnd, accounting, *shared, &seen,
-                &quick_then);
+  const bool hidden = shared->needs_smaps != 0;
+  const Accounting accounting = ReadAccounting();
+  if (process.looked && last_locked_vm != accounting.locked_vm) return false;
+  if (!process.looked || last_quick == nullptr) {
+    RangeList* list = hidden ? &quick : &seen;
+    ObserveRanges(Source::kQuick, Until::kAllSeen, accounting.total_vm, *shared,
+                  list, nullptr);
+    list->image_locked =
+        list->locked_pages == accounting.locked_vm ? 0 : ImageLocked();
+    last_quick = list;
+  } else if (last_quick == &quick) {
+    quick.image_locked = seen.image_locked;
+  }
+  // The list that is not the quick look's.
+  RangeList* whole = hidden ? &seen : &quick;
+  ObserveRanges(Source::kSmaps, Until::kEnd, accounting.total_vm, *shared,
+                whole, &quick_then);
+  process.looked = false;
   // Where the program needs smaps, the quick look must show all but that.
-  const RangeList& expected = shared->needs_smaps != 0 ? quick_then : seen;
-  return SameRanges(quick, expected) && quick.image_locked == seen.image_locked;
+  return SameRanges(*last_quick, hidden ? quick_then : *whole) &&
+         last_quick->image_locked == whole->image_locked;
 }
 
 int ObserveShm(const SharedState& shared, Writer* writer) {

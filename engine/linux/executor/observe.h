@@ -30,10 +30,13 @@ enum class Until {
   // When it has seen as many pages as the program has by VmSize.
   kAllSeen,
 };
-// `as_quick`, if not null, gets what the quick look would show.
-void ObserveRanges(Source source, Until until, const Accounting& accounting,
+// `as_quick`, if not null, gets what the quick look would show. image_locked is
+// found by a look at smaps to the end alone.
+void ObserveRanges(Source source, Until until, uint64_t total_vm,
                    const SharedState& shared, RangeList* list,
                    RangeList* as_quick);
+// Pages of the image that are VM_LOCKED: mlockall locks it too.
+uint64_t ImageLocked();
 bool SameRanges(const RangeList& a, const RangeList& b);
 
 // Appends the four bitmaps of `pages` pages from the model's page `start`,

@@ -134,22 +134,22 @@ void Walk(const Way& way, const SharedState& shared, RangeList* list,
 constexpr Span kEverywhere{0, kTaskSize};
 constexpr uint64_t kNoLimit = ~uint64_t{0};
 
-void QuickRanges(uint64_t pages, const Accounting& accounting,
-                 const SharedState& shared, RangeList* list) {
+void QuickRanges(uint64_t pages, const SharedState& shared, RangeList* list) {
   Span arena = Arena(shared.program.arena_pages);
   Span heap = process.layout.RealHeap();
   Span both{std::min(arena.start, heap.start), std::max(arena.end, heap.end)};
-  // The lock of each VMA need not be asked for if there is none at all.
-  bool locks = accounting.locked_vm != 0 || IsLocked(arena) || IsLocked(heap);
   if (pages != kNoLimit) {
+    // The lock of each VMA need not be asked for if there is none at all.
+    bool locks = IsLocked(arena) || IsLocked(heap);
     Walk({Source::kQuick, both, pages, locks}, shared, list, nullptr);
     if (list->pages == pages) return;
   }
   // Something is elsewhere, where the kernel placed it.
-  Walk({Source::kQuick, kEverywhere, kNoLimit, locks}, shared, list, nullptr);
+  Walk({Source::kQuick, kEverywhere, kNoLimit, true}, shared, list, nullptr);
 }
 
-// mlockall locks the image too.
+}  // namespace
+
 uint64_t ImageLocked() {
   const Layout& layout = process.layout;
   uint64_t pages = 0;
@@ -162,23 +162,16 @@ uint64_t ImageLocked() {
   return pages;
 }
 
-}  // namespace
-
-void ObserveRanges(Source source, Until until, const Accounting& accounting,
+void ObserveRanges(Source source, Until until, uint64_t total_vm,
                    const SharedState& shared, RangeList* list,
                    RangeList* as_quick) {
-  uint64_t pages = until == Until::kAllSeen
-                       ? accounting.total_vm - process.layout.total_vm
-                       : kNoLimit;
+  uint64_t pages =
+      until == Until::kAllSeen ? total_vm - process.layout.total_vm : kNoLimit;
   if (source == Source::kQuick) {
-    QuickRanges(pages, accounting, shared, list);
+    QuickRanges(pages, shared, list);
   } else {
     Walk({Source::kSmaps, kEverywhere, pages, false}, shared, list, as_quick);
   }
-  // A look that went to the end has seen the image's locks in smaps.
-  if (source == Source::kSmaps && until == Until::kEnd) return;
-  list->image_locked =
-      list->locked_pages == accounting.locked_vm ? 0 : ImageLocked();
 }
 
 bool SameRanges(const RangeList& a, const RangeList& b) {

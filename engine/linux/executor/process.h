@@ -23,6 +23,7 @@ enum SessionFd : int {
   kMapsFd,
   kSmapsFd,
   kKpageflagsFd,
+  kStatmFd,
   kFirstFileFd,
   kFirstSecretFd = kFirstFileFd + kFileSlots,
   kSessionFdEnd = kFirstSecretFd + kFileSlots,
@@ -30,6 +31,8 @@ enum SessionFd : int {
 
 struct Process {
   Layout layout;
+  // The image is the executor's own, with nothing in it that calls the vDSO.
+  bool whole_image;
   bool slots_open;      // files and secrets have their descriptors
   bool has_kpageflags;  // kKpageflagsFd is open
   bool has_procmap;     // PROCMAP_QUERY works (6.11)
@@ -38,6 +41,10 @@ struct Process {
   // Steps have run that may have changed what smaps alone shows, since it was
   // read.
   bool flags_changed;
+  // No step has run since the last look at pages.
+  bool looked;
+  // The image was locked (mlockall) when it was last asked for.
+  bool image_was_locked;
   uint64_t hard_memlock_limit;  // bytes
   uint64_t own_memlock_limit;   // bytes, the soft limit to go back to
   uint64_t permitted;           // capabilities

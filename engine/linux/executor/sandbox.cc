@@ -53,6 +53,11 @@ constexpr int kMadvSoftOffline = 101;
 constexpr uint64_t kFork = CLONE_PARENT | SIGCHLD;
 
 constexpr Rule kRules[] = {
+    // Each look's: their arguments are looked at every time, while of a call
+    // that is always allowed the kernel remembers that (since 5.11).
+    {SYS_ioctl, kAllow, 1, kInt, kProcmapQuery},
+    {SYS_prlimit64, kAllow, 1, kInt, RLIMIT_MEMLOCK},
+    {SYS_prlimit64, kAllow, 2, kAll, 0},  // only asks
     // What steps are made of.
     {SYS_mmap},
     {SYS_munmap},
@@ -77,8 +82,6 @@ constexpr Rule kRules[] = {
     {SYS_memfd_create},
     {SYS_memfd_secret},
     {SYS_ftruncate},
-    {SYS_prlimit64, kAllow, 1, kInt, RLIMIT_MEMLOCK},
-    {SYS_prlimit64, kAllow, 2, kAll, 0},  // only asks
     {SYS_setrlimit, kAllow, 0, kInt, RLIMIT_MEMLOCK},
     {SYS_getrlimit},
     {SYS_capget},
@@ -105,7 +108,6 @@ constexpr Rule kRules[] = {
     {SYS_close},
     {SYS_dup3},
     {SYS_fstat},
-    {SYS_ioctl, kAllow, 1, kInt, kProcmapQuery},
     {SYS_fcntl, kAllow, 1, kInt, F_GETFD},
     {SYS_fcntl, kAllow, 1, kInt, F_SETFD},
     {SYS_fcntl, kAllow, 1, kInt, F_DUPFD},

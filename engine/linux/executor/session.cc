@@ -30,6 +30,10 @@ Process process;
 
 namespace {
 
+bool Unmap(Span span) {
+  return RawSyscall(SYS_munmap, span.start, span.end - span.start) == 0;
+}
+
 constexpr int kReadOnly = O_RDONLY;
 
 // Opens `path` under the number `fd`, in place of what has it.
@@ -43,10 +47,9 @@ void OpenProcFiles() {
     int fd;
   };
   constexpr ProcFile kFiles[] = {
-      {"/proc/self/status", kStatusFd},
-      {"/proc/self/pagemap", kPagemapFd},
-      {"/proc/self/maps", kMapsFd},
-      {"/proc/self/smaps", kSmapsFd},
+      {"/proc/self/status", kStatusFd}, {"/proc/self/pagemap", kPagemapFd},
+      {"/proc/self/maps", kMapsFd},     {"/proc/self/smaps", kSmapsFd},
+      {"/proc/self/statm", kStatmFd},
   };
   for (const ProcFile& file : kFiles) {
     int fd = OpenAs(file.path, file.fd);
@@ -98,6 +101,9 @@ void LearnLayout() {
   while (walk.Next(&vma)) {
     if (layout.image_count == kMaxImageVmas) Fatal(E2BIG);
     bool special = (vma.bits & kRangeSpecial) != 0;
+    // [vdso] and its data: nothing here calls it, and every walk over the image
+    // would pay for its VMAs.
+    if (special && process.whole_image && Unmap(vma.span)) continue;
     layout.image[layout.image_count++] = {vma.span, special};
     uint64_t pages = PagesOf(vma.span.end - vma.span.start).n;
     (special ? layout.image_other : layout.image_lockable) += pages;
@@ -126,7 +132,7 @@ bool LayoutIsAsLearned() {
     return false;
   }
   // With total_vm as it was, VMAs that are all within the image are the image.
-  VmaWalk walk(Source::kQuick, 0);
+  VmaWalk walk(Source::kQuick, 0, Names::kNone);
   VmaInfo vma;
   while (walk.Next(&vma)) {
     bool within = false;
@@ -146,16 +152,12 @@ bool SetMemlockLimit(uint64_t soft) {
          0;
 }
 
-bool Unmap(Span span) {
-  return RawSyscall(SYS_munmap, span.start, span.end - span.start) == 0;
-}
-
 // Mappings outside arena and heap: all that is not the image's.
 bool UnmapPlaced() {
   const Layout& layout = process.layout;
   uint64_t from = 0;
   VmaInfo vma;
-  while (VmaWalk(Source::kQuick, from).Next(&vma)) {
+  while (VmaWalk(Source::kQuick, from, Names::kNone).Next(&vma)) {
     from = vma.span.end;
     if (!layout.InImage(vma.span) && !Unmap(vma.span)) return false;
   }
@@ -187,6 +189,7 @@ void AdoptProcess() {
 void AdoptFork(int slot, SharedState*) {
   // A new address space has fewer locks.
   process.flags_changed = true;
+  process.looked = process.image_was_locked = false;
   OpenWithPrivileges();
   if (int error = CatchFaults(slot); error != 0) Fatal(error);
 }
@@ -216,6 +219,7 @@ int BeginProgram(const wire::ProgramHeader& header, SharedState* shared) {
   task.memlock_limit = header.memlock_limit;
   process.placed_pages = 0;
   process.flags_changed = true;
+  process.looked = process.image_was_locked = false;
   if (int error = OpenSlots(header.file_size, shared); error != 0) return error;
   SetTransparentHugepage(header.transparent_hugepage != 0);
   if (!SetMemlockLimit(header.memlock_limit)) return EPERM;

@@ -48,12 +48,15 @@ struct StepHead {
 
 RangeList whole;
 
-// The ranges of a look just appended at `record`, against all of smaps.
+// The look just appended at `record`, against status and all of smaps.
 bool IsWhatSmapsSays(const wire::TaskRecord* record,
                      const SharedState& shared) {
-  ObserveRanges(Source::kSmaps, Until::kEnd, ReadAccounting(), shared, &whole,
-                nullptr);
-  return record->ranges == whole.count &&
+  const Accounting accounting = ReadAccounting();
+  ObserveRanges(Source::kSmaps, Until::kEnd, accounting.total_vm, shared,
+                &whole, nullptr);
+  return record->locked_vm == accounting.locked_vm &&
+         record->total_vm == accounting.total_vm &&
+         record->ranges == whole.count &&
          record->image_locked == whole.image_locked &&
          std::memcmp(record + 1, whole.ranges,
                      sizeof(wire::RangeRecord) * record->ranges) == 0;

@@ -232,7 +232,8 @@ void ParseVmFlags(const char* text, VmaInfo* vma) {
 
 }  // namespace
 
-VmaWalk::VmaWalk(Source source, uint64_t from) : source_(source), from_(from) {
+VmaWalk::VmaWalk(Source source, uint64_t from, Names names)
+    : source_(source), from_(from), names_(names) {
   if (source_ == Source::kSmaps) {
     reader.Start(kSmapsFd);
   } else if (!process.has_procmap) {
@@ -265,7 +266,8 @@ bool VmaWalk::Query(VmaInfo* vma) {
   vma->kind = VmaInfo::Kind::kAnonymous;
   vma->slot = 0;
   // A mapping of a file; segment 0 has inode 0.
-  if (query.inode != 0 || (vma->bits & kRangeShared) != 0) {
+  if (names_ == Names::kAsk &&
+      (query.inode != 0 || (vma->bits & kRangeShared) != 0)) {
     static char name[64];
     int64_t error = QueryVma(query.vma_start, name, sizeof(name), &query);
     // A name that is too long is none of the session's.
@@ -310,6 +312,34 @@ Accounting ReadAccounting() {
     if (found == 2) return {values[1], values[0]};
   }
   Fatal(EBADMSG);
+}
+
+uint64_t ReadTotalVm() {
+  char text[64];
+  int64_t got = Pread(kStatmFd, text, sizeof(text), 0);
+  if (got <= 0) Fatal(got == 0 ? ESRCH : static_cast<int>(-got));
+  const char* number = text;
+  return ParseDecimal(&number);
+}
+
+IsIt LockedVmIs(uint64_t pages, uint64_t limit) {
+  // More than any mapping of a program: only asked for, never made.
+  constexpr uint64_t kMostRoom = uint64_t{1} << 24;
+  const uint64_t limit_pages = limit >> kPageShift;
+  if (limit_pages <= pages || limit_pages - pages > kMostRoom) {
+    return IsIt::kUnknown;
+  }
+  const uint64_t room = limit_pages - pages;
+  auto ask = [](uint64_t more) {
+    int64_t result =
+        RawSyscall(SYS_mmap, 0, more << kPageShift, 0,
+                   uapi::kMapAnonymous | uapi::kMapLocked, ~uint64_t{0}, 0);
+    if (!IsError(result)) Fatal(EPROTO);
+    return static_cast<int>(-result);
+  };
+  const int beyond = ask(room + 1), within = ask(room);
+  if (beyond == EAGAIN && within == EINVAL) return IsIt::kYes;
+  return beyond == EAGAIN && within == EAGAIN ? IsIt::kNo : IsIt::kUnknown;
 }
 
 bool IsLocked(Span span) {

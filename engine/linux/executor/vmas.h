@@ -36,10 +36,17 @@ inline constexpr char kFileName[] = "lockstep-file-";
 
 enum class Source { kQuick, kSmaps };
 
+// What a walk does about the objects that are mapped: their names tell the
+// kind, and PROCMAP_QUERY is asked once more for each.
+enum class Names {
+  kAsk,
+  kNone,  // the kind does not matter: kAnonymous
+};
+
 // One pass over the VMAs that end after `from`, in order.
 class VmaWalk {
  public:
-  VmaWalk(Source source, uint64_t from);
+  VmaWalk(Source source, uint64_t from, Names names = Names::kAsk);
   // False at the end.
   bool Next(VmaInfo* vma);
 
@@ -49,6 +56,7 @@ class VmaWalk {
 
   Source source_;
   uint64_t from_;
+  Names names_;
 };
 
 // PROCMAP_QUERY is there.
@@ -59,6 +67,16 @@ struct Accounting {
   uint64_t locked_vm, total_vm;
 };
 Accounting ReadAccounting();
+
+// VmSize in pages by /proc/self/statm, at an eighth of what status costs.
+uint64_t ReadTotalVm();
+
+// Whether VmLck is `pages`, by two mmap calls that cannot succeed: without a
+// map type they are refused (EINVAL), but only after the test of RLIMIT_MEMLOCK
+// (EAGAIN). `limit`: its soft limit in bytes. kUnknown: with CAP_IPC_LOCK,
+// which is never tested, or with a limit that leaves no room to ask.
+enum class IsIt { kYes, kNo, kUnknown };
+IsIt LockedVmIs(uint64_t pages, uint64_t limit);
 
 // VM_LOCKED of the VMA at `address`, which is mapped: msync with MS_INVALIDATE
 // is EBUSY there and has no effect (with MS_ASYNC). Of a longer range: any.
