@@ -77,24 +77,28 @@ IsIt AskLockedVm(uint64_t pages, const wire::TaskRecord& task) {
   return answer;
 }
 
-// VmLck, which is that of the locked VMAs: the kernel is asked whether it is,
-// and status read if not. *image_locked: pages of the image that are VM_LOCKED.
-uint64_t FindLockedVm(const wire::TaskRecord& task, const RangeList& list,
-                      uint64_t* image_locked) {
+struct Locks {
+  uint64_t locked_vm;
+  uint64_t image_locked;  // pages of the image that are VM_LOCKED
+  // RLIMIT_MEMLOCK was enforced: CAP_IPC_LOCK was not effective.
+  bool enforced;
+};
+
+// VmLck is that of the locked VMAs: the kernel is asked whether it is, and
+// status read if not.
+Locks FindLocks(const wire::TaskRecord& task, const RangeList& list) {
+  bool enforced = false;
   for (bool image : {process.image_was_locked, true}) {
-    *image_locked = image ? ImageLocked() : 0;
-    const uint64_t expected = list.locked_pages + *image_locked;
+    const uint64_t image_locked = image ? ImageLocked() : 0;
+    const uint64_t expected = list.locked_pages + image_locked;
     const IsIt answer = AskLockedVm(expected, task);
-    if (answer == IsIt::kYes) {
-      process.image_was_locked = *image_locked != 0;
-      return expected;
-    }
-    if (answer == IsIt::kUnknown || image) break;
+    enforced = answer != IsIt::kUnknown;
+    if (answer == IsIt::kYes) return {expected, image_locked, enforced};
+    if (!enforced || image) break;
   }
   const uint64_t locked_vm = ReadAccounting().locked_vm;
-  *image_locked = list.locked_pages == locked_vm ? 0 : ImageLocked();
-  process.image_was_locked = *image_locked != 0;
-  return locked_vm;
+  return {locked_vm, list.locked_pages == locked_vm ? 0 : ImageLocked(),
+          enforced};
 }
 
 }  // namespace
@@ -125,16 +129,19 @@ void ObserveSelf(int slot, wire::Look look, SharedState* shared,
     task->total_vm = accounting.total_vm;
     return;
   }
-  task->cap_ipc_lock = HasIpcLock() ? 1 : 0;
+  const bool may_have_cap = known.cap_ipc_lock != 0;
+  if (may_have_cap) task->cap_ipc_lock = HasIpcLock() ? 1 : 0;
   task->memlock_limit = MemlockLimit();
   task->brk =
       static_cast<uint64_t>(RawSyscall(SYS_brk, 0)) - process.layout.heap_base;
   task->total_vm = ReadTotalVm();
   last_quick = Look(task->total_vm, *shared);
   process.looked = true;
-  task->locked_vm = FindLockedVm(*task, seen, &task->image_locked);
-  seen.image_locked = task->image_locked;
-  last_locked_vm = task->locked_vm;
+  const Locks locks = FindLocks(*task, seen);
+  if (!may_have_cap && !locks.enforced) task->cap_ipc_lock = HasIpcLock();
+  process.image_was_locked = locks.image_locked != 0;
+  task->locked_vm = last_locked_vm = locks.locked_vm;
+  task->image_locked = seen.image_locked = locks.image_locked;
   task->ranges = static_cast<uint16_t>(seen.count);
   task->heap_pages = static_cast<uint32_t>(HeapPages(seen));
   auto* ranges = static_cast<wire::RangeRecord*>(writer->AppendBytes(

@@ -26,7 +26,7 @@
 
 namespace lockstep::executor {
 
-Process process;
+constinit Process process{};
 
 namespace {
 
