@@ -391,13 +391,15 @@ bool NrMlockAgrees(const AgreementContext& context, Mismatch* mismatch) {
       !ComparesResidency(context)) {
     return true;
   }
-  const TaskState& task = context.model.world.tasks[0];
-  for (const Range& range : task.ranges) {
-    const bool private_memory =
-        (range.bits & (kRangeFile | kRangeShared | kRangeSpecial)) == 0;
-    const bool image =
-        range.start >= PageOf(kImageBase) && range.end <= PageOf(kHeapBase);
-    if (range.Has(kRangeLocked) && (image || !private_memory)) return true;
+  // Any task: the one that has left an address space may have shared it.
+  for (const TaskState& task : context.model.world.tasks) {
+    for (const Range& range : task.ranges) {
+      const bool private_memory =
+          (range.bits & (kRangeFile | kRangeShared | kRangeSpecial)) == 0;
+      const bool image =
+          range.start >= PageOf(kImageBase) && range.end <= PageOf(kHeapBase);
+      if (range.Has(kRangeLocked) && (image || !private_memory)) return true;
+    }
   }
   // As far as the flags may differ the sum does.
   const bool same_flags =
