@@ -47,6 +47,8 @@ constexpr BehaviourInfo kBehaviours[] = {
      "4.17: do_mmap, MAP_FIXED_NOREPLACE"},
     {Behaviour::kMemfdSecret, "memfd-secret",
      "5.14: mm/secretmem.c; up to 6.4 at secretmem.enable=1"},
+    {Behaviour::kSecretmemPerUser, "secretmem-per-user",
+     "stable, by 6.1.192 and 6.12.117, not in 6.18.44: secretmem_fault"},
     {Behaviour::kMapDroppable, "map-droppable", "6.11: do_mmap, MAP_DROPPABLE"},
     {Behaviour::kBrkShrinkNeedsHeap, "brk-shrink-needs-heap",
      "6.1: brk, the search for brkvma"},
@@ -76,7 +78,7 @@ constexpr BehaviourInfo kBehaviours[] = {
      "5.18: madvise_dontneed_free_valid_vma"},
     {Behaviour::kMadvCollapse, "madv-collapse", "6.1: madvise_collapse"},
     {Behaviour::kMadvRemoveMaywrite, "madv-remove-maywrite",
-     "6.7: madvise_remove, vma_is_shared_maywrite"},
+     "6.7, and 6.1.y by 6.1.192: madvise_remove, vma_is_shared_maywrite"},
     {Behaviour::kMadvPopulateStops, "madv-populate-stops",
      "6.9: madvise_populate, faultin_page_range"},
     {Behaviour::kMadvGuard, "madv-guard",
@@ -130,15 +132,18 @@ constexpr uint64_t kSince61 = Behaviours({
     Behaviour::kMadvPopulate,
     Behaviour::kMadvDontneedLocked,
     Behaviour::kMadvCollapse,
+    Behaviour::kMadvRemoveMaywrite,
     Behaviour::kThpCowSplits,
     Behaviour::kForkSkipsSharedHugetlb,
 });
+// What stable branches took that are newer than the one of v6.18: no later
+// profile inherits it.
+constexpr uint64_t kStable2026 = Behaviours({Behaviour::kSecretmemPerUser});
 constexpr uint64_t kSince612 = kSince61 | Behaviours({
                                               Behaviour::kMapDroppable,
                                               Behaviour::kMapStackNoThp,
                                               Behaviour::kThpAlignedPlacement,
                                               Behaviour::kMmapUnmapsLast,
-                                              Behaviour::kMadvRemoveMaywrite,
                                               Behaviour::kMadvPopulateStops,
                                           });
 constexpr uint64_t kSince618 = kSince612 | Behaviours({
@@ -208,7 +213,7 @@ constexpr Profile kProfiles[] = {
     {
         .name = "v6.1",
         .title = "what programs see of v6.1.y, over the page mechanism of v4.9",
-        .behaviours = kSince61 | kPagevecMechanism,
+        .behaviours = kSince61 | kStable2026 | kPagevecMechanism,
         .shipped = {},
         .applicable = kSystemCallDefects,
         .stack_guard_gap = 256,
@@ -217,7 +222,7 @@ constexpr Profile kProfiles[] = {
         .name = "v6.12",
         .title =
             "what programs see of v6.12.y, over the page mechanism of v4.9",
-        .behaviours = kSince612 | kPagevecMechanism,
+        .behaviours = kSince612 | kStable2026 | kPagevecMechanism,
         .shipped = {},
         .applicable = kSystemCallDefects,
         .stack_guard_gap = 256,

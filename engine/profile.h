@@ -38,6 +38,8 @@ enum class Behaviour : uint8_t {
   kMapSharedValidate,    // MAP_SHARED_VALIDATE (4.15)
   kMapFixedNoreplace,    // MAP_FIXED_NOREPLACE (4.17)
   kMemfdSecret,          // memfd_secret (5.14)
+  kSecretmemPerUser,     // its pages are charged to the user by the fault, and
+                         // its mappings are not locked (stable 2026)
   kMapDroppable,         // MAP_DROPPABLE (6.11)
   kBrkShrinkNeedsHeap,   // a break does not go down over a hole (6.1)
   kMapStackNoThp,        // MAP_STACK memory gets no huge pages (6.7)
@@ -63,7 +65,7 @@ enum class Behaviour : uint8_t {
   kMadvPopulate,        // MADV_POPULATE_READ, MADV_POPULATE_WRITE (5.14)
   kMadvDontneedLocked,  // MADV_DONTNEED_LOCKED; hugetlb memory too (5.18)
   kMadvCollapse,        // MADV_COLLAPSE (6.1)
-  kMadvRemoveMaywrite,  // MADV_REMOVE asks for VM_MAYWRITE only (6.7)
+  kMadvRemoveMaywrite,  // MADV_REMOVE asks for VM_MAYWRITE only (6.7, 6.1.y)
   kMadvPopulateStops,   // MADV_POPULATE_* ends at a hole (6.9)
   kMadvGuard,           // MADV_GUARD_INSTALL, _REMOVE (6.13; of files 6.15)
 

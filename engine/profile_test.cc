@@ -116,6 +116,7 @@ TEST(ProfileTest, Version61HasWhatCameAfter49) {
                   "mremap-fixed-needs-maps", "mremap-dontunmap",
                   "mremap-hugetlb", "madv-wipeonfork", "madv-cold",
                   "madv-populate", "madv-dontneed-locked", "madv-collapse",
+                  "secretmem-per-user", "madv-remove-maywrite",
                   "thp-cow-splits", "fork-skips-shared-hugetlb"));
   EXPECT_THAT(Beyond(V49(), Named("v6.1")),
               UnorderedElementsAre("onfault-needs-access"));
@@ -123,11 +124,10 @@ TEST(ProfileTest, Version61HasWhatCameAfter49) {
 }
 
 TEST(ProfileTest, Version612HasWhatCameAfter61) {
-  EXPECT_THAT(
-      Beyond(Named("v6.12"), Named("v6.1")),
-      UnorderedElementsAre("map-droppable", "map-stack-no-thp",
-                           "thp-aligned-placement", "mmap-unmaps-last",
-                           "madv-remove-maywrite", "madv-populate-stops"));
+  EXPECT_THAT(Beyond(Named("v6.12"), Named("v6.1")),
+              UnorderedElementsAre("map-droppable", "map-stack-no-thp",
+                                   "thp-aligned-placement", "mmap-unmaps-last",
+                                   "madv-populate-stops"));
   EXPECT_THAT(Beyond(Named("v6.1"), Named("v6.12")), IsEmpty());
   EXPECT_EQ(Named("v6.12").shipped, DefectSet());
 }
@@ -136,7 +136,9 @@ TEST(ProfileTest, Version618HasWhatCameAfter612) {
   EXPECT_THAT(Beyond(Named("v6.18"), Named("v6.12")),
               UnorderedElementsAre("mremap-checks-first",
                                    "mremap-moves-several", "madv-guard"));
-  EXPECT_THAT(Beyond(Named("v6.12"), Named("v6.18")), IsEmpty());
+  // Stable branches took it after 6.18.44.
+  EXPECT_THAT(Beyond(Named("v6.12"), Named("v6.18")),
+              UnorderedElementsAre("secretmem-per-user"));
   EXPECT_EQ(Named("v6.18").shipped, DefectSet({Defect::kDontunmapDoubleCharge,
                                                Defect::kDontunmapUnlocksWhole,
                                                Defect::kDontunmapSelfMerge}));

@@ -122,6 +122,11 @@ Faults FaultsOf(const StepContext& context) {
   if (page >= range->eof) return {.bus = true};
   faults.ok = true;
   if (range->Has(kRangeHugetlb)) faults.bus = true;  // the pool is empty
+  // What the user's secrets have been charged cannot be seen.
+  if (range->Has(kRangeSecret) &&
+      context.config.profile->Has(Behaviour::kSecretmemPerUser)) {
+    faults.bus = true;
+  }
   // Up to the guard gap the lowest page of a stack is its guard: touching it
   // makes the stack grow once more, which may fail.
   if (range->Has(kRangeGrowsdown) && page <= range->start &&

@@ -118,13 +118,14 @@ Allowed WrongType(const StepContext& context, const Mapping& mapping) {
 }
 
 // What memfd_secret's mmap refuses: private mappings, execution, and memory
-// beyond the limit, for it is locked from the start.
+// beyond the limit where it is locked from the start.
 void AddWrongSecret(const StepContext& context, const Mapping& mapping,
                     Allowed* wrong) {
   const TaskState& task = context.task_before();
   if ((mapping.prot & uapi::kProtExec) != 0) wrong->Or(EPERM);
   if (!mapping.shared()) wrong->Or(EINVAL);
   if (context.step.length == 0) wrong->Or(EINVAL);
+  if (context.config.profile->Has(Behaviour::kSecretmemPerUser)) return;
   Pages locked = task.locked_vm;
   if (mapping.Is(kMapFixed) &&
       !context.config.profile->Has(Behaviour::kMmapUnmapsLast)) {
@@ -219,7 +220,12 @@ Want NewRange(const StepContext& context, const Mapping& mapping) {
   if ((mapping.prot & uapi::kProtExec) != 0) bits |= kRangeExec;
   if (mapping.shared()) bits |= kRangeShared;
   if (mapping.droppable()) bits |= kRangeDroppable;
-  if (mapping.secret()) bits |= kRangeSecret | kRangeLocked;
+  if (mapping.secret()) {
+    bits |= kRangeSecret;
+    if (!context.config.profile->Has(Behaviour::kSecretmemPerUser)) {
+      bits |= kRangeLocked;
+    }
+  }
   if (mapping.Is(uapi::kMapGrowsdown)) bits |= kRangeGrowsdown;
   if (mapping.hugetlb) bits |= kRangeHugetlb;
   if (!mapping.anonymous && mapping.source == MmapSource::kDevicePfnmap) {

@@ -50,7 +50,7 @@ Case SecretCase(absl::string_view kernel, uint64_t pages) {
 }
 
 TEST(SecretTest, IsLockedAndChargedFromMmapOn) {
-  Case c = SecretCase("v6.12", 2);
+  Case c = SecretCase("v6.18", 2);
   c.outcome = Address(0);
   Set(&c.is(), 0, 2, kSecret);
   EXPECT_FALSE(c.Holds("mmap-effect"));
@@ -60,7 +60,7 @@ TEST(SecretTest, IsLockedAndChargedFromMmapOn) {
 }
 
 TEST(SecretTest, OverTheLimitIsEagainAtLimitZeroToo) {
-  Case c = SecretCase("v6.1", 17);
+  Case c = SecretCase("v6.18", 17);
   EXPECT_TRUE(c.Holds("mmap-errno", kEagain));
   EXPECT_FALSE(c.Holds("mmap-errno", Address(0)));
   c.was().memlock_limit = 0;
@@ -68,12 +68,23 @@ TEST(SecretTest, OverTheLimitIsEagainAtLimitZeroToo) {
   EXPECT_FALSE(c.Holds("mmap-errno", kEnomem));
 }
 
-TEST(SecretTest, WhatItReplacesCountsFrom612On) {
-  for (const bool counts : {false, true}) {
-    Case c = SecretCase(counts ? "v6.12" : "v6.1", 16);
-    c.Map(0, 1, kPlain | kRangeLocked);
-    EXPECT_EQ(c.Holds("mmap-errno", kEagain), counts);
-    EXPECT_EQ(c.Holds("mmap-errno", Address(0)), !counts);
+TEST(SecretTest, WhatItReplacesCounts) {
+  Case c = SecretCase("v6.18", 16);
+  c.Map(0, 1, kPlain | kRangeLocked);
+  EXPECT_TRUE(c.Holds("mmap-errno", kEagain));
+  EXPECT_FALSE(c.Holds("mmap-errno", Address(0)));
+}
+
+TEST(SecretTest, ChargedPerUserItIsNotLockedAndHasNoLimit) {
+  for (const absl::string_view kernel : {"v6.1", "v6.12"}) {
+    Case c = SecretCase(kernel, 17);
+    EXPECT_FALSE(c.Holds("mmap-errno", kEagain));
+    EXPECT_TRUE(c.Holds("mmap-errno", Address(0)));
+    c.outcome = Address(0);
+    Set(&c.is(), 0, 17, kSecret);
+    EXPECT_TRUE(c.Holds("mmap-effect"));
+    Set(&c.is(), 0, 17, kSecret | kRangeLocked);
+    EXPECT_FALSE(c.Holds("mmap-effect"));
   }
 }
 

@@ -46,6 +46,8 @@ constexpr char kCommandLine[] =
     "console=ttyS0 loglevel=5 panic=-1 oops=panic nokaslr norandmaps "
     "cgroup.memory=nokmem mitigations=off tsc=reliable no_timer_check "
     "nowatchdog "
+    // Off by default up to 6.4.
+    "secretmem.enable=1 "
     "random.trust_cpu=on audit=0 selinux=0 apparmor=0 "
     "rcupdate.rcu_cpu_stall_suppress=1 transparent_hugepage=madvise";
 

@@ -13,6 +13,7 @@
 #include "engine/reference/page_alloc.h"
 #include "engine/reference/page_table.h"
 #include "engine/reference/rmap.h"
+#include "engine/reference/secretmem.h"
 #include "engine/reference/stack.h"
 #include "engine/reference/vma.h"
 
@@ -84,6 +85,11 @@ FaultResult DoObjectFault(Machine& machine, int mm, size_t vma, Vpn page,
     return FaultResult::kSigbus;
   }
   if (write && !shared) AnonVmaPrepare(machine, mm, vma);
+  if (area.Is(kVmSecret) &&
+      FindObjectPage(machine, area.object, area.IndexOf(page)) == 0 &&
+      !ChargeSecretPage(machine, machine.objects[area.object])) {
+    return FaultResult::kSigbus;
+  }
   Pfn pfn = FindOrAddObjectPage(machine, area.object, area.IndexOf(page));
   if (pfn == 0) return FaultResult::kOom;
   if (write && !shared) return MapNewAnonPage(machine, mm, vma, page);

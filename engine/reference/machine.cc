@@ -51,6 +51,7 @@ void Machine::Reset(const Config& new_config) {
   secrets = {};
   shm = {};
   locked_shm = {};
+  locked_secrets = {};
   next_anon_vma = 1;
 
   for (Mm& mm : mms) {

@@ -72,6 +72,7 @@ struct Object {
   Kind kind = Kind::kFree;
   bool unevictable = false;  // AS_UNEVICTABLE: SHM_LOCK, secrets
   int8_t shm = -1;           // segment slot it belongs to
+  uint8_t user = 0;          // who made it (kSecret)
   uint32_t references = 0;   // mappings, and the slot that names it
   uint64_t size = 0;         // bytes
   uint64_t reserved = 0;     // huge pages reserved for it (hugetlb)
@@ -90,6 +91,7 @@ struct Task {
 
 struct ShmSegment {
   ObjectId object = 0;  // 0: the slot is empty
+  uint64_t size = 0;    // shm_segsz: as asked for, not whole huge pages
   bool locked = false;  // SHM_LOCKED
   bool removed = false;
   uint8_t owner = 0;
@@ -175,6 +177,8 @@ struct Machine {
   std::array<ObjectId, kFileSlots> secrets{};  // 0: the slot is empty
   std::array<ShmSegment, kShmSlots> shm;
   std::array<uint64_t, kUsers> locked_shm{};  // pages
+  // Pages of secrets (kSecretmemPerUser): user_struct.locked_vm.
+  std::array<uint64_t, kUsers> locked_secrets{};
   uint32_t next_anon_vma = 1;
 
   // The running step.

@@ -298,7 +298,7 @@ ShmState ReferenceEngine::ObserveShm(int slot) const {
           .hugetlb = object.kind == Object::Kind::kHugetlb,
           .removed = segment.removed,
           .owner = segment.owner,
-          .size = object.size};
+          .size = segment.size};
 }
 
 Pages ReferenceEngine::LockedShm(int uid) const {

@@ -1,8 +1,9 @@
 // Copyright 2026 The Lockstep Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// memfd_secret: memory that only its owner sees, and that is locked from mmap
-// on for good (mm/secretmem.c, 5.14).
+// memfd_secret: memory that only its owner sees (mm/secretmem.c, 5.14). It is
+// locked from mmap on for good; where kSecretmemPerUser holds it is not locked,
+// and its pages are charged to the user who made the file.
 
 #ifndef LOCKSTEP_ENGINE_REFERENCE_SECRETMEM_H_
 #define LOCKSTEP_ENGINE_REFERENCE_SECRETMEM_H_
@@ -19,6 +20,12 @@ Outcome SysMemfdSecret(Machine& machine, int slot, uint64_t size);
 // secretmem_mmap, called when what was mapped at the place is gone: 0 or an
 // errno. `locked_vm` is what the limit is checked against.
 int SecretmemMmap(const Machine& machine, Pages locked_vm, Vma* vma);
+
+// Charges a page that the running task is about to bring in. False if the
+// user's pages are at this task's RLIMIT_MEMLOCK; CAP_IPC_LOCK does not help.
+bool ChargeSecretPage(Machine& machine, const Object& object);
+// Gives back the charge of all pages, when the file goes.
+void UnchargeSecret(Machine& machine, const Object& object);
 
 }  // namespace lockstep::reference
 

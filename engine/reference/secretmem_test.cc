@@ -86,5 +86,33 @@ TEST(SecretmemTest, NeitherMappedNorMadeExecutable) {
             "EACCES");
 }
 
+// config of a kernel that charges users, with a limit of one page.
+constexpr char kPerUser[] =
+    R"(kernel: "v6.12" defects: "none" memlock_limit: 4096)";
+
+TEST(SecretmemTest, AFaultChargesTheUserAndIsSigbusAtTheLimit) {
+  Scene scene(kPerUser);
+  scene.Run(kFourPages);
+  EXPECT_EQ(scene.Run(MmapSecret(0, 2)), "OK");
+  EXPECT_EQ(scene.mm().locked_vm, Pages{0});
+  EXPECT_EQ(scene.Run(Touch(0)), "OK");
+  EXPECT_EQ(scene.Run(Touch(0)), "OK");
+  EXPECT_EQ(scene.Run(Touch(1)), "SIGBUS");
+  scene.Run("setrlimit { memlock: 8192 }");
+  EXPECT_EQ(scene.Run(Touch(1)), "OK");
+}
+
+TEST(SecretmemTest, SecretsOfOneUserAreChargedTogether) {
+  Scene scene(kPerUser);
+  scene.Run(kFourPages);
+  scene.Run("memfd_secret { fd: 1 size: 4096 }");
+  scene.Run(MmapSecret(0, 1));
+  scene.Run(
+      "mmap { addr { page: 8 } length: 4096 prot: [READ, WRITE] "
+      "flags: [SHARED, FIXED] source: SECRET fd: 1 }");
+  EXPECT_EQ(scene.Run(Touch(0)), "OK");
+  EXPECT_EQ(scene.Run(Touch(8)), "SIGBUS");
+}
+
 }  // namespace
 }  // namespace lockstep::reference

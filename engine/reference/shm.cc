@@ -62,6 +62,7 @@ Outcome ShmUnlock(Machine& machine, ShmSegment& segment) {
 
 Outcome SysShmget(Machine& machine, int slot, uint64_t size, bool hugetlb) {
   if (size == 0 || size > kShmmax) return Outcome::Errno(EINVAL);
+  const uint64_t asked = size;
   uint64_t huge_bytes = uint64_t{machine.huge_pages} << kPageShift;
   if (hugetlb) size = (size + huge_bytes - 1) & ~(huge_bytes - 1);
   ObjectId object = NewObject(
@@ -75,6 +76,7 @@ Outcome SysShmget(Machine& machine, int slot, uint64_t size, bool hugetlb) {
   ShmSegment& segment = machine.shm[slot];
   segment = ShmSegment();
   segment.object = object;
+  segment.size = asked;
   segment.owner = machine.current_task().uid;
   return Outcome::Ok(slot);
 }
