@@ -34,7 +34,12 @@ enum class Behaviour : uint8_t {
                         // 4.9.34), not one guard page inside the VMA
   kOnfaultNeedsAccess,  // lock-on-fault of PROT_NONE is ENOMEM (to 5.17)
 
+  kMlockWalksPages,  // pages that are there become Mlocked with VM_LOCKED,
+                     // not by populate (5.18)
+
   // mmap and brk.
+  kExecuteOnlyPkey,      // protection EXEC alone takes a protection key, where
+                         // the CPU has them (4.6)
   kMapSharedValidate,    // MAP_SHARED_VALIDATE (4.15)
   kMapFixedNoreplace,    // MAP_FIXED_NOREPLACE (4.17)
   kMemfdSecret,          // memfd_secret (5.14)
@@ -47,6 +52,9 @@ enum class Behaviour : uint8_t {
                          // they fit (6.7)
   kMmapUnmapsLast,       // mmap unmaps what it replaces when nothing of its own
                          // can fail any more, and says why it cannot (6.12)
+
+  kMprotectUnaccounts,  // private memory without a page of its own that
+                        // mprotect makes read-only loses VM_ACCOUNT (6.7)
 
   // mremap.
   kMremapNoPrivateCopy,   // old length 0 of a private mapping is EINVAL (4.14)

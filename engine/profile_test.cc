@@ -99,7 +99,8 @@ TEST(ProfileTest, Version49IsSeed000) {
               UnorderedElementsAre("mlock2", "killable-mmap-lock", "madv-free",
                                    "lru-per-node", "pte-mapped-thp",
                                    "flush-on-compound", "flush-when-full",
-                                   "stack-guard-gap", "onfault-needs-access"));
+                                   "stack-guard-gap", "onfault-needs-access",
+                                   "execute-only-pkey"));
   EXPECT_EQ(V49().shipped,
             DefectSet({Defect::kMclOnfaultAlone, Defect::kThpSingleEvent,
                        Defect::kThpCowStaleMlocked}));
@@ -109,25 +110,27 @@ TEST(ProfileTest, Version49IsSeed000) {
 
 // What programs see of later kernels comes on top, over v4.9's page mechanism.
 TEST(ProfileTest, Version61HasWhatCameAfter49) {
-  EXPECT_THAT(Beyond(Named("v6.1"), V49()),
-              UnorderedElementsAre(
-                  "map-shared-validate", "map-fixed-noreplace", "memfd-secret",
-                  "brk-shrink-needs-heap", "mremap-no-private-copy",
-                  "mremap-fixed-needs-maps", "mremap-dontunmap",
-                  "mremap-hugetlb", "madv-wipeonfork", "madv-cold",
-                  "madv-populate", "madv-dontneed-locked", "madv-collapse",
-                  "secretmem-per-user", "madv-remove-maywrite",
-                  "thp-cow-splits", "fork-skips-shared-hugetlb"));
+  EXPECT_THAT(
+      Beyond(Named("v6.1"), V49()),
+      UnorderedElementsAre(
+          "mlock-walks-pages", "map-shared-validate", "map-fixed-noreplace",
+          "memfd-secret", "secretmem-per-user", "madv-remove-maywrite",
+          "brk-shrink-needs-heap", "mremap-no-private-copy",
+          "mremap-fixed-needs-maps", "mremap-dontunmap", "mremap-hugetlb",
+          "madv-wipeonfork", "madv-cold", "madv-populate",
+          "madv-dontneed-locked", "madv-collapse", "thp-cow-splits",
+          "fork-skips-shared-hugetlb"));
   EXPECT_THAT(Beyond(V49(), Named("v6.1")),
               UnorderedElementsAre("onfault-needs-access"));
   EXPECT_EQ(Named("v6.1").shipped, DefectSet());
 }
 
 TEST(ProfileTest, Version612HasWhatCameAfter61) {
-  EXPECT_THAT(Beyond(Named("v6.12"), Named("v6.1")),
-              UnorderedElementsAre("map-droppable", "map-stack-no-thp",
-                                   "thp-aligned-placement", "mmap-unmaps-last",
-                                   "madv-populate-stops"));
+  EXPECT_THAT(
+      Beyond(Named("v6.12"), Named("v6.1")),
+      UnorderedElementsAre("map-droppable", "map-stack-no-thp",
+                           "thp-aligned-placement", "mmap-unmaps-last",
+                           "mprotect-unaccounts", "madv-populate-stops"));
   EXPECT_THAT(Beyond(Named("v6.1"), Named("v6.12")), IsEmpty());
   EXPECT_EQ(Named("v6.12").shipped, DefectSet());
 }

@@ -41,6 +41,7 @@ struct Config {
   std::optional<uint32_t> stack_guard_gap;  // pages; none: the profile's
   uint8_t uid = 0;
   bool cap_ipc_lock = false;
+  bool protection_keys = false;  // of the CPU
   TransparentHugepage transparent_hugepage = TransparentHugepage::kNever;
 
   bool Has(Defect defect) const { return defects.Has(defect); }

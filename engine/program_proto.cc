@@ -83,6 +83,7 @@ void NumbersFromProto(const proto::Config& message, Config* config) {
   }
   config->uid = static_cast<uint8_t>(message.uid() % kUsers);
   config->cap_ipc_lock = message.cap_ipc_lock();
+  config->protection_keys = message.protection_keys();
   config->transparent_hugepage = static_cast<TransparentHugepage>(
       std::clamp<int>(message.transparent_hugepage(), proto::Config::NEVER,
                       proto::Config::ALWAYS));
@@ -130,6 +131,7 @@ void ConfigToProto(const Config& config, proto::Config* message) {
   }
   message->set_uid(config.uid);
   message->set_cap_ipc_lock(config.cap_ipc_lock);
+  message->set_protection_keys(config.protection_keys);
   message->set_transparent_hugepage(
       static_cast<proto::Config::TransparentHugepage>(
           config.transparent_hugepage));

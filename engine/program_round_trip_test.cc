@@ -152,6 +152,7 @@ TEST(RoundTripTest, EveryNumberOfTheConfiguration) {
   config.stack_guard_gap = 0;
   config.uid = 3;
   config.cap_ipc_lock = true;
+  config.protection_keys = true;
   config.transparent_hugepage = TransparentHugepage::kAlways;
   ExpectRoundTrips(program);
 }

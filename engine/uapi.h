@@ -11,6 +11,9 @@
 
 namespace lockstep::uapi {
 
+// IS_ERR_VALUE: what a call returns as an errno, of which there are 4095.
+constexpr bool IsErrValue(uint64_t value) { return value >= -uint64_t{4095}; }
+
 inline constexpr uint32_t kProtRead = 1;
 inline constexpr uint32_t kProtWrite = 2;
 inline constexpr uint32_t kProtExec = 4;
@@ -24,6 +27,7 @@ inline constexpr uint32_t kMapFixed = 0x10;
 inline constexpr uint32_t kMapAnonymous = 0x20;
 inline constexpr uint32_t kMapGrowsdown = 0x100;
 inline constexpr uint32_t kMapLocked = 0x2000;
+inline constexpr uint32_t kMapNoreserve = 0x4000;
 inline constexpr uint32_t kMapPopulate = 0x8000;
 inline constexpr uint32_t kMapNonblock = 0x10000;
 inline constexpr uint32_t kMapStack = 0x20000;

@@ -300,6 +300,11 @@ bool PresentAgrees(const AgreementContext& context, Mismatch* mismatch) {
     if (model.present && (bits & kRangeLocked) == 0) return true;
     if (real.present && (bits & (kRangeFile | kRangeShared)) != 0) return true;
     if (context.reclaimed && (bits & kRangeLocked) == 0) return true;
+    // What reclaim left (all of it, without swap) is there when the memory is
+    // locked on fault later.
+    if (context.reclaimed && real.present && (bits & kRangeLockOnFault) != 0) {
+      return true;
+    }
     return Part(
         mismatch,
         OfPage(context, slot, i, model.present ? "present" : "not present"),
@@ -322,9 +327,6 @@ bool MlockedAgrees(const AgreementContext& context, Mismatch* mismatch) {
         !model.present || !real.present || model.mlocked == real.mlocked) {
       return true;
     }
-    // Up to 5.17 populate sets the flag, which does not run after a hole or
-    // for lock-on-fault; from 5.18 on setting VM_LOCKED does.
-    if (real.mlocked && (bits & kRangeLocked) != 0) return true;
     return Part(
         mismatch,
         OfPage(context, slot, i, model.mlocked ? "Mlocked" : "not Mlocked"),
@@ -401,13 +403,6 @@ bool NrMlockAgrees(const AgreementContext& context, Mismatch* mismatch) {
       if (range.Has(kRangeLocked) && (image || !private_memory)) return true;
     }
   }
-  // As far as the flags may differ the sum does.
-  const bool same_flags =
-      ForPages(context, [](int, uint64_t, uint32_t, const PageState& in_model,
-                           const PageState& in_real) {
-        return in_model.mlocked == in_real.mlocked;
-      });
-  if (!same_flags) return true;
   int64_t model, real;
   if (!context.model_engine.Counter("nr_mlock", &model).ok() ||
       !context.real_engine.Counter("nr_mlock", &real).ok()) {
@@ -572,9 +567,17 @@ Config AsTraced(const Config& config, const Trace& trace) {
   traced.hpage_pmd_order = 9;
   traced.max_map_count = Config().max_map_count;
   traced.stack_guard_gap.reset();
+  traced.protection_keys = (trace.sees & wire::kHasProtectionKeys) != 0;
   traced.image_pages = trace.image_other.n;
   traced.image_lockable_pages = trace.image_lockable.n;
   return traced;
+}
+
+bool HasExecuteOnly(absl::Span<const Step> steps) {
+  return std::any_of(steps.begin(), steps.end(), [](const Step& step) {
+    return (step.op == Op::kMmap || step.op == Op::kMprotect) &&
+           step.prot == uapi::kProtExec;
+  });
 }
 
 Program WithoutUnsupported(const Program& program, const Trace& trace) {
@@ -712,7 +715,16 @@ absl::StatusOr<std::vector<Violation>> CompareTraces(const Program& program,
       !status.ok()) {
     return status;
   }
-  return comparison.RunAll(program, steps, &a, other, most);
+  if (((a.sees ^ b.sees) & wire::kHasProtectionKeys) != 0) {
+    // Two kernels, but also two CPUs: up to the first execute-only memory.
+    const absl::Span<const Step> all(program.steps);
+    for (size_t i = 0; i < steps; ++i) {
+      if (HasExecuteOnly(all.subspan(i, 1))) steps = i;
+    }
+  }
+  const bool cut = steps < std::min(a.steps.size(), b.steps.size());
+  return comparison.RunAll(program, steps, cut ? nullptr : &a,
+                           cut ? nullptr : other, most);
 }
 
 }  // namespace lockstep

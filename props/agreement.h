@@ -73,6 +73,9 @@ inline constexpr absl::string_view kAgreeEnd = "agree-end";
 // defects are not touched.
 Config AsTraced(const Config& config, const Trace& trace);
 
+// Some step asks for protection EXEC alone, which the CPU decides about.
+bool HasExecuteOnly(absl::Span<const Step> steps);
+
 // Two engines in lockstep. Neither is owned.
 class Comparison {
  public:

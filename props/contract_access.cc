@@ -16,6 +16,15 @@ namespace {
 
 // ---- msync ----
 
+bool TouchesSecret(const TaskState& task, Vpn start, Vpn end) {
+  const Range* const last = task.ranges.data() + task.ranges.size();
+  const Range* range = FindRange(task, start);
+  for (; range != nullptr && range != last && range->start < end; ++range) {
+    if (range->Has(kRangeSecret)) return true;
+  }
+  return false;
+}
+
 bool MsyncErrno(const StepContext& context, Mismatch* mismatch) {
   if (!context.outcome.ran()) return true;
   const Step& step = context.step;
@@ -37,6 +46,9 @@ bool MsyncErrno(const StepContext& context, Mismatch* mismatch) {
         LockedPages(task, start, end).n != 0) {
       // A hole does not end the walk, so the locked VMA is found behind it too.
       allowed.Or(EBUSY);
+    } else if ((step.flags & uapi::kMsSync) != 0 &&
+               TouchesSecret(task, start, end)) {
+      allowed.Or(EINVAL);  // there is no fsync of it, and the walk ends
     } else if (MappedPages(task, start, end) != end - start) {
       allowed.Or(ENOMEM);
     } else {
@@ -114,8 +126,9 @@ Faults FaultsOf(const StepContext& context) {
     }
   }
   const bool write = context.step.value != 0;
-  const uint32_t needed = write ? uint32_t{kRangeWrite} : kAccessBits;
-  if ((range->bits & needed) == 0) return {.segv = true};
+  if (NoAccess(context, range->bits) || (write && !range->Has(kRangeWrite))) {
+    return {.segv = true};
+  }
   if (context.engine.ObservePage(TaskSlot(context.step), page).guard) {
     return {.segv = true};
   }

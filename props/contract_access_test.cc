@@ -18,6 +18,31 @@ const Outcome kEinval = Outcome::Errno(EINVAL);
 const Outcome kSegv = Outcome::Signal(SIGSEGV);
 const Outcome kBus = Outcome::Signal(SIGBUS);
 
+TEST(TouchOutcomeTest, ExecuteOnlyMemoryIsReadWithoutProtectionKeysOnly) {
+  Case c(Op::kTouch);
+  c.Over(0, 1);
+  c.Map(0, 1, kRangeExec);
+  EXPECT_TRUE(c.Holds("touch-outcome", kOk));
+  EXPECT_FALSE(c.Holds("touch-outcome", kSegv));
+  c.config.protection_keys = true;
+  EXPECT_TRUE(c.Holds("touch-outcome", kSegv));
+  EXPECT_FALSE(c.Holds("touch-outcome", kOk));
+  c.Use("v3.12");
+  EXPECT_TRUE(c.Holds("touch-outcome", kOk));
+}
+
+TEST(MsyncErrnoTest, ASecretHasNoFsync) {
+  Case c(Op::kMsync);
+  c.Over(0, 2);
+  c.step.flags = uapi::kMsSync;
+  c.Map(0, 1, kRangeRead | kRangeShared | kRangeSecret | kRangeLocked);
+  EXPECT_TRUE(c.Holds("msync-errno", kEinval));
+  EXPECT_FALSE(c.Holds("msync-errno", kEnomem));
+  c.step.flags = uapi::kMsAsync;
+  EXPECT_TRUE(c.Holds("msync-errno", kEnomem));
+  EXPECT_FALSE(c.Holds("msync-errno", kEinval));
+}
+
 TEST(MadviseErrnoTest, DiscardingLockedMemoryIsEinval) {
   for (uint32_t advice :
        {uapi::kMadvDontneed, uapi::kMadvFree, uapi::kMadvRemove}) {

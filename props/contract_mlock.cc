@@ -67,7 +67,7 @@ Allowed PopulateOutcome(const StepContext& context, const Request& request) {
     // VMAs that are never locked never become lock-on-fault either: they are
     // populated even by mlock2(MLOCK_ONFAULT).
     const bool fills = !onfault || !Lockable(range->bits);
-    const bool no_access = (range->bits & kAccessBits) == 0;
+    const bool no_access = NoAccess(context, range->bits);
     if (no_access && (fills || needs_access)) return allowed.Or(ENOMEM);
     if (fills && range->eof < std::min(range->end, request.end)) {
       return allowed.Or(ENOMEM);

@@ -183,7 +183,7 @@ void AddPossible(const StepContext& context, const Mapping& mapping,
     allowed->Or(EOVERFLOW).Or(EINVAL);
   }
   // mmap_min_addr.
-  if (mapping.fixed() && mapping.address < 65536) allowed->Or(EPERM);
+  if (mapping.fixed() && mapping.address < kMmapMinAddr) allowed->Or(EPERM);
   // Whether there is a secret in the slot cannot be seen.
   if (mapping.secret()) allowed->Or(EBADF);
   // MAP_FIXED through the middle of a huge page: the split says EINVAL, which
@@ -198,10 +198,26 @@ void AddPossible(const StepContext& context, const Mapping& mapping,
   if (context.events.fatal_signal) allowed->Or(EINTR);
 }
 
+// A fixed address in the last page is taken for an errno: a quirk of all
+// kernels. Nothing else may be wrong before.
+bool AddressIsErrno(const Mapping& mapping) {
+  return mapping.fixed() && uapi::IsErrValue(mapping.address) &&
+         mapping.bytes != 0 && mapping.bytes <= kTaskSize &&
+         !mapping.Is(uapi::kMapHugetlb) && !mapping.secret();
+}
+
 bool MmapErrno(const StepContext& context, Mismatch* mismatch) {
   if (!context.outcome.ran()) return true;
   const Mapping mapping = MappingOf(context);
   if (!KnownSource(mapping)) return true;
+  if (AddressIsErrno(mapping)) {
+    const int error = static_cast<int>(-mapping.address);
+    Allowed earlier;
+    AddPossible(context, mapping, &earlier);
+    return context.outcome.Is(error) || earlier.Has(context.outcome) ||
+           Fail(mismatch, OutcomeName(Outcome::Errno(error)),
+                OutcomeName(context.outcome));
+  }
   const int first = FirstErrno(context, mapping);
   if (first != 0) return Check(context, Allowed::Only(first), mismatch);
   Allowed allowed = Wrong(context, mapping);

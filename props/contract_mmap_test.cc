@@ -61,6 +61,17 @@ TEST(MmapErrnoTest, FutureAtLimitZeroIsEagain) {
   EXPECT_FALSE(c.Holds("mmap-errno", Outcome::Errno(EPERM)));
 }
 
+TEST(MmapErrnoTest, AnAddressInTheLastPageIsTakenForAnErrno) {
+  Case c = MmapCase(0, 1, uapi::kMapFixed);
+  c.step.addr = Address::Raw(-uint64_t{2});
+  EXPECT_TRUE(c.Holds("mmap-errno", Outcome::Errno(ENOENT)));
+  EXPECT_FALSE(c.Holds("mmap-errno", kEnomem));
+  EXPECT_FALSE(c.Holds("mmap-errno", kEinval));
+  c.step.addr = Address::Raw(-uint64_t{4096});
+  EXPECT_TRUE(c.Holds("mmap-errno", kEnomem));
+  EXPECT_FALSE(c.Holds("mmap-errno", Outcome::Errno(4096)));
+}
+
 TEST(MmapErrnoTest, NoSecretMemoryHere) {
   Case c = MmapCase(0, 1, 0);
   c.step.flags = uapi::kMapShared;

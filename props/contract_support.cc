@@ -232,6 +232,13 @@ bool NothingChanged(const TaskState& before, const TaskState& after,
          RangesUnchanged(before, after, mismatch);
 }
 
+bool NoAccess(const StepContext& context, uint32_t bits) {
+  const uint32_t access = bits & kAccessBits;
+  return access == 0 ||
+         (access == kRangeExec && context.config.protection_keys &&
+          context.config.profile->Has(Behaviour::kExecuteOnlyPkey));
+}
+
 bool HasGuard(const StepContext& context, Vpn start, Vpn end) {
   return context.config.profile->Has(Behaviour::kMadvGuard) && start < end &&
          context.engine.AnyGuard(TaskSlot(context.step), start, end);
@@ -245,7 +252,7 @@ bool PopulatedPagesPresent(const StepContext& context, Vpn start, Vpn end,
   const Range* range = FindRange(task, start);
   for (; range != nullptr && range != last && range->start < end; ++range) {
     if (range->Has(kRangeIo) || range->Has(kRangeSecret) ||
-        range->Has(kRangeLockOnFault) || (range->bits & kAccessBits) == 0 ||
+        range->Has(kRangeLockOnFault) || NoAccess(context, range->bits) ||
         (!hugetlb && range->Has(kRangeHugetlb))) {
       continue;
     }

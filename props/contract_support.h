@@ -40,6 +40,10 @@ constexpr bool Lockable(uint32_t bits) {
                   kRangeDroppable)) == 0;
 }
 
+// Not even get_user_pages may look at the pages: there is no access at all, or
+// the memory is execute-only by a protection key.
+bool NoAccess(const StepContext& context, uint32_t bits);
+
 // find_vma: the first range that ends behind the page.
 const Range* FindRange(const TaskState& task, Vpn page);
 // The first unmapped page at or after start; `end` if there is none before it.

@@ -112,8 +112,10 @@ class Hunter {
       result_.statistics.outcomes.Add(program.steps[i].op, outcome);
       result_.steps_not_run += outcome.kind == Outcome::Kind::kUnsupported;
     }
+    std::optional<Defect> explained;
     absl::StatusOr<std::optional<Violation>> violation =
-        judge_.Judge(program, trace);
+        judge_.Judge(program, trace, &explained);
+    if (explained) ++result_.explained[std::string(InfoOf(*explained).name)];
     if (!violation.ok()) {
       result_.status = violation.status();
     } else if (violation->has_value()) {

@@ -58,7 +58,10 @@ struct RealHuntResult {
   std::vector<RealFinding> findings;  // by index of the program
   HuntStatistics statistics;
   std::map<std::string, uint64_t> judged;  // hits by name
-  uint64_t steps_not_run = 0;              // unsupported on this kernel
+  // Programs that violate a contract by a defect of the configuration, by its
+  // name: what the kernel was released with is no finding.
+  std::map<std::string, uint64_t> explained;
+  uint64_t steps_not_run = 0;  // unsupported on this kernel
   // Violations that did not show again in a process of their own, with the
   // index of the program: either the kernel is not deterministic there, or a
   // program left something behind for the next one.

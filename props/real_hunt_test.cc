@@ -165,6 +165,21 @@ TEST(RealHuntTest, WhatIsJudgedIsCountedByName) {
             result.statistics.hits.at("munlock-errno"));
 }
 
+TEST(RealHuntTest, WhatAShippedDefectExplainsIsCountedByItsName) {
+  ModelKernel kernel(ModelKernel::Error::kNone);
+  RealHuntOptions options = Options(&kernel, 1500);
+  options.vocabulary.profile = *FindProfile("v6.18");
+  options.vocabulary.defects = options.vocabulary.profile->shipped;
+  const RealHuntResult result = RealHunt(options);
+  for (const RealFinding& finding : result.findings) {
+    ADD_FAILURE() << finding.violation.property << ": "
+                  << finding.violation.expected << " / "
+                  << finding.violation.seen << "\n"
+                  << FormatProgramText(finding.program);
+  }
+  EXPECT_THAT(result.explained, Contains(Key("dontunmap-double-charge")));
+}
+
 TEST(RealHuntTest, AKernelThatIsGoneEndsTheHuntWithWhatWasFound) {
   ModelKernel kernel(ModelKernel::Error::kGone);
   const RealHuntResult result = RealHunt(Options(&kernel, 1000));

@@ -48,6 +48,7 @@ constexpr ConfigField kConfigFields[] = {
     LOCKSTEP_CONFIG_FIELD(max_map_count, 1, false),
     LOCKSTEP_CONFIG_FIELD(memlock_limit, 0, true),
     LOCKSTEP_CONFIG_FIELD(cap_ipc_lock, 0, false),
+    LOCKSTEP_CONFIG_FIELD(protection_keys, 0, false),
     LOCKSTEP_CONFIG_FIELD(uid, 0, false),
     LOCKSTEP_CONFIG_FIELD(image_pages, 0, false),
     LOCKSTEP_CONFIG_FIELD(image_lockable_pages, 0, false),

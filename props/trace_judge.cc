@@ -4,6 +4,7 @@
 #include "props/trace_judge.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <utility>
 #include <vector>
@@ -14,6 +15,27 @@
 #include "props/contract_support.h"
 
 namespace lockstep {
+
+namespace {
+
+// Guard pages that the trace does not show, so that no contract can know them:
+// of 6.13 and 6.14, or outside arena and heap.
+bool MakesHiddenGuards(const Program& program, const Trace& trace,
+                       const Step& step) {
+  if (step.op != Op::kMadvise || step.flags != uapi::kMadvGuardInstall) {
+    return false;
+  }
+  if ((trace.sees & wire::kSeesGuards) == 0) return true;
+  const uint64_t start = step.addr.Resolve();
+  const auto within = [&](uint64_t base, uint64_t pages) {
+    const uint64_t bytes = pages * kPageSize;
+    return start - base <= bytes && step.length <= bytes - (start - base);
+  };
+  return !within(kArenaBase, program.config.arena_pages) &&
+         !within(kHeapBase, wire::kHeapPages);
+}
+
+}  // namespace
 
 TraceJudge::TraceJudge(const std::string& engine)
     : real_(engine), runner_(&real_) {}
@@ -26,7 +48,13 @@ absl::StatusOr<std::optional<Violation>> TraceJudge::CheckContracts(
   if (!started.ok()) return started;
   const size_t steps = std::min(program.steps.size(), trace.steps.size());
   for (size_t i = 0; i < steps; ++i) {
-    std::optional<Violation> violation = runner_.Run(program.steps[i]);
+    const Step& step = program.steps[i];
+    const Outcome& outcome = trace.steps[i].outcome;
+    if (outcome.ran() && !outcome.Is(EINVAL) &&
+        MakesHiddenGuards(program, trace, step)) {
+      return std::nullopt;
+    }
+    std::optional<Violation> violation = runner_.Run(step);
     if (violation) return violation;
   }
   return std::nullopt;
@@ -41,8 +69,13 @@ Pages LockedImage(const TaskState& task, const Trace& trace) {
 }
 
 // What a program says of a machine of its own size, real ones have otherwise.
-bool ExpectsThisMachine(const Config& config) {
+bool ExpectsThisMachine(const Program& program, const Trace& trace) {
+  const Config& config = program.config;
   const Config usual;
+  const bool keys = (trace.sees & wire::kHasProtectionKeys) != 0;
+  if (config.protection_keys != keys && HasExecuteOnly(program.steps)) {
+    return false;
+  }
   return config.memory_pages == usual.memory_pages &&
          config.max_map_count == usual.max_map_count &&
          config.image_pages == 0 && config.image_lockable_pages == 0 &&
@@ -74,7 +107,7 @@ Expectation AsSeen(Expectation wanted, const TaskState& task,
 
 std::optional<Violation> TraceJudge::CheckTheExpectations(
     const Program& program, const Trace& trace) {
-  if (trace.end == wire::End::kRefused || !ExpectsThisMachine(program.config)) {
+  if (trace.end == wire::End::kRefused || !ExpectsThisMachine(program, trace)) {
     return std::nullopt;
   }
   real_.Load(&trace);
@@ -117,20 +150,97 @@ std::optional<Violation> TraceJudge::CheckEnd(const Program& program,
   return HowItEnded(program, trace.steps.size(), nullptr, &trace);
 }
 
+namespace {
+
+// The model as any other engine: its contracts are checked, not its inside.
+class FromOutside : public Engine {
+ public:
+  explicit FromOutside(Engine* engine) : engine_(*engine) {}
+  absl::string_view name() const override { return engine_.name(); }
+  absl::Status Reset(const Config& config) override {
+    return engine_.Reset(config);
+  }
+  Outcome Run(const Step& step) override { return engine_.Run(step); }
+  void Observe(int task, TaskState* state) const override {
+    engine_.Observe(task, state);
+  }
+  uint32_t ChangedTasks() const override { return engine_.ChangedTasks(); }
+  PageState ObservePage(int task, Vpn page) const override {
+    return engine_.ObservePage(task, page);
+  }
+  bool AllPresent(int task, Vpn start, Vpn end) const override {
+    return engine_.AllPresent(task, start, end);
+  }
+  bool AnyGuard(int task, Vpn start, Vpn end) const override {
+    return engine_.AnyGuard(task, start, end);
+  }
+  ShmState ObserveShm(int slot) const override {
+    return engine_.ObserveShm(slot);
+  }
+  Pages LockedShm(int uid) const override { return engine_.LockedShm(uid); }
+  uint64_t FileSize(int slot) const override { return engine_.FileSize(slot); }
+  StepEvents Events() const override { return engine_.Events(); }
+  absl::Status Counter(absl::string_view name, int64_t* value) const override {
+    return engine_.Counter(name, value);
+  }
+
+ private:
+  Engine& engine_;
+};
+
+}  // namespace
+
+std::optional<Defect> TraceJudge::Explain(const Program& program,
+                                          const Trace& trace,
+                                          const Violation& violation) {
+  Program run = WithoutUnsupported(program, trace);
+  run.config = AsTraced(program.config, trace);
+  run.steps.resize(violation.step + 1);
+  FromOutside model(&model_);
+  Runner runner(&model);
+  // What the model with these defects shows there; empty: nothing.
+  const auto seen = [&](DefectSet defects) -> std::string {
+    run.config.defects = defects;
+    absl::StatusOr<std::optional<Violation>> found = runner.Run(run);
+    const bool same = found.ok() && found->has_value() &&
+                      (*found)->property == violation.property &&
+                      (*found)->step == violation.step;
+    return same ? (*found)->seen : "";
+  };
+  const DefectSet all = program.config.defects;
+  const std::string with_all = seen(all);
+  if (with_all.empty() || !seen(DefectSet()).empty()) return std::nullopt;
+  std::optional<Defect> alone;
+  for (const DefectInfo& info : AllDefects()) {
+    if (!all.Has(info.defect)) continue;
+    DefectSet others = all;
+    others.Remove(info.defect);
+    if (seen(others).empty()) return info.defect;
+    // Several violate it in one step: the one whose trace is to be seen.
+    if (!alone && seen({info.defect}) == with_all) alone = info.defect;
+  }
+  return alone;
+}
+
 absl::StatusOr<std::optional<Violation>> TraceJudge::Judge(
-    const Program& program, const Trace& trace) {
+    const Program& program, const Trace& trace,
+    std::optional<Defect>* explained) {
   absl::StatusOr<std::optional<Violation>> contract =
       CheckContracts(program, trace);
   if (!contract.ok()) return contract;
   absl::StatusOr<std::optional<Violation>> parted =
       CheckAgreement(program, trace);
-  if (!parted.ok() || !parted->has_value()) {
-    return parted.ok() ? contract : parted;
+  if (!parted.ok()) return parted;
+  if (!contract->has_value()) return parted;
+  if (parted->has_value() && (*parted)->step < (*contract)->step) return parted;
+  if (!parted->has_value() || (*parted)->step > (*contract)->step) {
+    const std::optional<Defect> defect = Explain(program, trace, **contract);
+    if (defect) {
+      if (explained != nullptr) *explained = defect;
+      return parted;
+    }
   }
-  if (contract->has_value() && (*contract)->step <= (*parted)->step) {
-    return contract;
-  }
-  return parted;
+  return contract;
 }
 
 }  // namespace lockstep

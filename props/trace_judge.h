@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "engine/defect.h"
 #include "engine/linux/trace.h"
 #include "engine/outcome.h"
 #include "engine/program.h"
@@ -45,9 +46,17 @@ class TraceJudge {
   // agree-end alone: the program hung, was killed or lost.
   std::optional<Violation> CheckEnd(const Program& program,
                                     const Trace& trace) const;
-  // Whichever comes first; a contract before a disagreement in the same step.
-  absl::StatusOr<std::optional<Violation>> Judge(const Program& program,
-                                                 const Trace& trace);
+  // The defect of the program's configuration that explains the violation of a
+  // contract: the model with its defects violates it in the same step, and does
+  // not without this one, or not without any if several do.
+  std::optional<Defect> Explain(const Program& program, const Trace& trace,
+                                const Violation& violation);
+  // Whichever comes first; a contract before a disagreement in the same step. A
+  // contract's violation that a defect explains is none: *explained, if not
+  // null, gets the defect.
+  absl::StatusOr<std::optional<Violation>> Judge(
+      const Program& program, const Trace& trace,
+      std::optional<Defect>* explained = nullptr);
 
  private:
   reference::ReferenceEngine model_;

@@ -112,6 +112,7 @@ Config Vocabulary::NextConfig(Random& random) const {
   if (random.OneIn(8)) {
     config.max_map_count = static_cast<uint32_t>(3 + random.Below(10));
   }
+  if (random.OneIn(8)) config.protection_keys = true;
   if (random.OneIn(8)) config.image_pages = random.Below(24);
   if (random.OneIn(8)) {
     config.file_size = random.Below(6) * kPageSize;

@@ -307,6 +307,9 @@ class FuzzCommand : public Command {
   static void PrintReal(const RealHuntResult& result) {
     absl::PrintF("steps not run here: %d, programs refused: %d\n",
                  result.steps_not_run, result.statistics.refused);
+    for (const auto& [name, hits] : result.explained) {
+      absl::PrintF("explained by the defect %s: %d programs\n", name, hits);
+    }
     for (const auto& [name, hits] : result.judged) {
       absl::PrintF("judged: %s %d\n", name, hits);
     }
@@ -323,12 +326,17 @@ class FuzzCommand : public Command {
                       const RealHuntResult& result) const {
     JsonObject judged;
     for (const auto& [name, hits] : result.judged) judged.Add(name, hits);
+    JsonObject explained;
+    for (const auto& [name, hits] : result.explained) {
+      explained.Add(name, hits);
+    }
     JsonObject line;
     line.Add("engine", engine_.engine)
         .Add("release", real.kernel->release())
         .Add("steps_not_run", result.steps_not_run)
         .Add("refused", result.statistics.refused)
         .Add("judged", judged)
+        .Add("explained", explained)
         .Add("unconfirmed", uint64_t{result.unconfirmed.size()});
     return line;
   }

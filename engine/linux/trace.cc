@@ -38,8 +38,9 @@ void Append(const T& value, std::string* bytes) {
 
 // The highest bit of RangeBit, and every bit up to it.
 constexpr uint32_t kAllRangeBits = uint32_t{kRangeShm} * 2 - 1;
-constexpr uint32_t kAllSees =
-    wire::kSeesPageFlags | wire::kSeesOnfault | wire::kSeesCounters;
+constexpr uint32_t kAllSees = wire::kSeesPageFlags | wire::kSeesOnfault |
+                              wire::kSeesCounters | wire::kSeesGuards |
+                              wire::kHasProtectionKeys;
 constexpr uint64_t kMaxImagePages = uint64_t{1} << 20;
 // More than an address space has: sums of a few of them do not overflow.
 constexpr uint64_t kMaxPages = uint64_t{1} << 40;
@@ -180,6 +181,7 @@ TracedTask::Bitmaps ReadBitmaps(uint64_t pages, Reader* reader) {
   bitmaps.mlocked = ReadBitmap(pages, reader);
   bitmaps.file_or_shared = ReadBitmap(pages, reader);
   bitmaps.zero = ReadBitmap(pages, reader);
+  bitmaps.guard = ReadBitmap(pages, reader);
   return bitmaps;
 }
 
@@ -381,7 +383,7 @@ TracedStep StateAtStart(const Known& known) {
   task.state.total_vm = known.image_lockable + known.image_other;
   AppendImage(known, Pages{0}, false, &task.state.ranges);
   const std::vector<uint64_t> none(wire::BitmapWords(config.arena_pages));
-  task.arena = {none, none, none, none};
+  task.arena = {none, none, none, none, none};
   start.file_size.fill(config.file_size);
   return start;
 }
@@ -570,6 +572,7 @@ PageState TraceEngine::ObservePage(int slot, Vpn page) const {
     }
   }
   PageState state;
+  state.guard = Bit(bitmaps->guard, index);
   state.present = Bit(bitmaps->present, index);
   state.mlocked = Bit(bitmaps->mlocked, index);
   state.zero_page = Bit(bitmaps->zero, index);
@@ -603,6 +606,21 @@ bool TraceEngine::AllPresent(int task, Vpn start, Vpn end) const {
     ++range;
   }
   return true;
+}
+
+bool TraceEngine::AnyGuard(int slot, Vpn start, Vpn end) const {
+  const TracedTask& task = now().tasks[slot];
+  const auto any = [start, end](const std::vector<uint64_t>& guard,
+                                uint64_t base) {
+    const Vpn first = PageOf(base);
+    const Vpn last = first + Pages{guard.size() * 64};
+    for (Vpn page = std::max(start, first); page < std::min(end, last);
+         ++page) {
+      if (Bit(guard, (page - first).n)) return true;
+    }
+    return false;
+  };
+  return any(task.arena.guard, kArenaBase) || any(task.heap.guard, kHeapBase);
 }
 
 ShmState TraceEngine::ObserveShm(int slot) const { return now().shm[slot]; }

@@ -30,7 +30,7 @@ struct TracedTask {
   TaskState state;
   // Pages by BitmapWords: bit i is page i of the arena, or of the heap.
   struct Bitmaps {
-    std::vector<uint64_t> present, mlocked, file_or_shared, zero;
+    std::vector<uint64_t> present, mlocked, file_or_shared, zero, guard;
   };
   Bitmaps arena, heap;
 };
@@ -94,6 +94,7 @@ class TraceEngine : public Engine {
   uint32_t ChangedTasks() const override;
   PageState ObservePage(int task, Vpn page) const override;
   bool AllPresent(int task, Vpn start, Vpn end) const override;
+  bool AnyGuard(int task, Vpn start, Vpn end) const override;
   ShmState ObserveShm(int slot) const override;
   Pages LockedShm(int uid) const override;
   uint64_t FileSize(int slot) const override;

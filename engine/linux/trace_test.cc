@@ -43,8 +43,8 @@ TracedStep Empty() {
   task.state.ranges = {
       {image, image + Pages{10}, kPlain | kRangeMayWrite, image + Pages{10}}};
   const std::vector<uint64_t> arena(2), heap(1);
-  task.arena = {arena, arena, arena, arena};
-  task.heap = {heap, heap, heap, heap};
+  task.arena = {arena, arena, arena, arena, arena};
+  task.heap = {heap, heap, heap, heap, heap};
   step.file_size.fill(Config().file_size);
   return step;
 }
@@ -73,6 +73,7 @@ Trace TwoStepsTraced() {
   state.locked_vm = Pages{1};
   locked.tasks[0].arena.present[0] = 2;
   locked.tasks[0].arena.mlocked[0] = 2;
+  locked.tasks[0].arena.guard[0] = 4;
   trace.steps = {mapped, locked};
   return trace;
 }
@@ -141,6 +142,7 @@ TEST(DecodeResultTest, GivesBackWhatWasSeen) {
     EXPECT_EQ(task.state.locked_vm, want.state.locked_vm);
     EXPECT_EQ(task.arena.present, want.arena.present);
     EXPECT_EQ(task.arena.mlocked, want.arena.mlocked);
+    EXPECT_EQ(task.arena.guard, want.arena.guard);
     EXPECT_FALSE(seen.steps[i].tasks[1].state.exists);
   }
 }
@@ -317,6 +319,8 @@ TEST(TraceEngineTest, ShowsTheStateAfterEachStep) {
   EXPECT_TRUE(engine.ObservePage(0, page).present);
   EXPECT_TRUE(engine.ObservePage(0, page).mlocked);
   EXPECT_TRUE(engine.AllPresent(0, page, page + Pages{1}));
+  EXPECT_TRUE(engine.AnyGuard(0, page, page + Pages{2}));
+  EXPECT_FALSE(engine.AnyGuard(0, page, page + Pages{1}));
   EXPECT_FALSE(engine.AllPresent(0, page, page + Pages{2}));
 }
 

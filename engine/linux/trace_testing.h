@@ -37,10 +37,11 @@ inline TracedTask::Bitmaps RecordPages(const Engine& engine, int task,
   TracedTask::Bitmaps bitmaps;
   const std::vector<uint64_t> none(wire::BitmapWords(pages));
   bitmaps.present = bitmaps.mlocked = bitmaps.file_or_shared = bitmaps.zero =
-      none;
+      bitmaps.guard = none;
   for (uint64_t i = 0; i < pages; ++i) {
     const PageState page = engine.ObservePage(task, PageOf(base) + Pages{i});
     const uint64_t bit = uint64_t{1} << i % 64;
+    if (page.guard) bitmaps.guard[i / 64] |= bit;
     if (!page.present) continue;
     bitmaps.present[i / 64] |= bit;
     if (page.mlocked) bitmaps.mlocked[i / 64] |= bit;
@@ -80,7 +81,8 @@ inline TracedStep RecordStep(const Engine& engine, const Config& config,
 // executor has an image of that size. REQUIRES: the engine accepts the config.
 inline Trace RecordTrace(const Program& program, Engine* engine,
                          uint32_t sees = wire::kSeesPageFlags |
-                                         wire::kSeesOnfault) {
+                                         wire::kSeesOnfault |
+                                         wire::kSeesGuards) {
   Trace trace;
   trace.sees = sees;
   trace.image_lockable = Pages{program.config.image_lockable_pages};
@@ -212,7 +214,7 @@ class ResultBytes {
     for (const TracedTask::Bitmaps* bitmaps : {&task.arena, &task.heap}) {
       for (const std::vector<uint64_t>* words :
            {&bitmaps->present, &bitmaps->mlocked, &bitmaps->file_or_shared,
-            &bitmaps->zero}) {
+            &bitmaps->zero, &bitmaps->guard}) {
         for (uint64_t word : *words) Append(word);
       }
     }

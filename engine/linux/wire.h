@@ -107,11 +107,14 @@ struct ProgramResult {
   uint32_t reserved;
 };
 
-// What this executor can see with the privileges it has.
+// What this executor can see with the privileges it has, and what machine it is
+// on.
 enum Sees : uint32_t {
   kSeesPageFlags = 1,  // /proc/kpageflags: PG_mlocked, the zero page
   kSeesOnfault = 2,    // smaps has a name for lock-on-fault
   kSeesCounters = 4,   // /proc/vmstat belongs to this program alone (guests)
+  kSeesGuards = 8,     // pagemap bit 58: MADV_GUARD_INSTALL (6.15)
+  kHasProtectionKeys = 16,  // CPUID 7, OSPKE: the kernel uses them
 };
 
 enum StepFlag : uint16_t {
@@ -166,7 +169,7 @@ struct ShmRecord {
 
 // One task that exists after the step. Its ranges follow, by address, then
 // the bitmaps of the arena, then those of the heap: for each, in this order,
-// present, mlocked, file_or_shared (pagemap bit 61), zero page, as
+// present, mlocked, file_or_shared (pagemap bit 61), zero page, guard page, as
 // BitmapWords(pages) words. With Look::kAccounting nothing follows.
 struct TaskRecord {
   uint8_t task;  // slot
@@ -195,6 +198,7 @@ struct RangeRecord {
   uint32_t reserved;
 };
 
+inline constexpr int kBitmaps = 5;
 constexpr uint64_t BitmapWords(uint64_t pages) { return (pages + 63) / 64; }
 
 static_assert(sizeof(BatchHeader) % 8 == 0);

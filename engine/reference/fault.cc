@@ -236,7 +236,7 @@ FaultResult AccessPage(Machine& machine, int mm, Vpn page, bool write) {
     }
   }
   const Vma* area = space.VmaAt(page);
-  if (area == nullptr || !area->Is(write ? kVmWrite : kVmAccess)) {
+  if (area == nullptr || !(write ? area->Is(kVmWrite) : area->readable())) {
     return FaultResult::kSigsegv;
   }
   return HandleMmFault(machine, mm, page, write);

@@ -334,6 +334,10 @@ Outcome SysMsync(Machine& machine, uint64_t addr, uint64_t length,
     if ((flags & uapi::kMsInvalidate) != 0 && area.Is(kVmLocked)) {
       return Outcome::Errno(EBUSY);
     }
+    // vfs_fsync_range: secretmem_fops has no fsync.
+    if ((flags & uapi::kMsSync) != 0 && area.Is(kVmSecret)) {
+      return Outcome::Errno(EINVAL);
+    }
     page = area.end;
   }
   return result;

@@ -37,6 +37,9 @@ int MlockFixup(Machine& machine, int mm, size_t* vma, Vpn start, Vpn end,
   machine.TouchMm(mm);
   if (lock) {
     space.vmas[*vma].flags = flags;
+    if (!was_locked && machine.Has(Behaviour::kMlockWalksPages)) {
+      MlockPresentPages(machine, mm, start, end);
+    }
   } else {
     MunlockVmaPagesRange(machine, mm, *vma, start, end);
   }

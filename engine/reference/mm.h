@@ -42,6 +42,9 @@ enum VmFlag : uint32_t {
   kVmSeqRead = 1 << 21,
   kVmMergeable = 1 << 22,
   kVmWipeonfork = 1 << 23,
+  kVmExecuteOnly = 1 << 24,  // VM_PKEY_BIT*: the key of execute_only_pkey
+  kVmAccount = 1 << 25,      // counts for overcommit
+  kVmNoreserve = 1 << 26,
 };
 inline constexpr uint32_t kVmAccess = kVmRead | kVmWrite | kVmExec;
 inline constexpr uint32_t kVmSpecial =
@@ -56,6 +59,8 @@ struct Vma {
   uint32_t anon_vma = 0;  // 0: no anonymous page was ever mapped here
 
   bool Is(uint32_t any_of) const { return (flags & any_of) != 0; }
+  // Reads by the task and by get_user_pages for it are allowed.
+  bool readable() const { return Is(kVmAccess) && !Is(kVmExecuteOnly); }
   Pages pages() const { return end - start; }
   // The page of the object that is mapped at this address.
   uint64_t IndexOf(Vpn page) const { return pgoff + (page - start).n; }

@@ -21,9 +21,11 @@ namespace lockstep::reference {
 namespace {
 
 uint32_t VmFlagsOf(const Machine& machine, uint32_t prot, uint32_t map_flags) {
-  uint32_t flags = kVmMayWrite | VmAccessOf(prot);
+  uint32_t flags =
+      kVmMayWrite | VmAccessOf(prot) | ExecuteOnlyOf(machine, prot);
   if ((map_flags & uapi::kMapGrowsdown) != 0) flags |= kVmGrowsdown;
   if ((map_flags & uapi::kMapLocked) != 0) flags |= kVmLocked;
+  if ((map_flags & uapi::kMapNoreserve) != 0) flags |= kVmNoreserve;
   if ((map_flags & uapi::kMapStack) != 0 &&
       machine.Has(Behaviour::kMapStackNoThp)) {
     flags |= kVmNohugepage;
@@ -133,7 +135,7 @@ int MapType(const Machine& machine, uint32_t map_flags, bool file,
           (map_flags & (uapi::kMapLocked | uapi::kMapHugetlb)) != 0) {
         return EINVAL;
       }
-      *vm_flags |= kVmDroppable | kVmWipeonfork | kVmDontdump;
+      *vm_flags |= kVmDroppable | kVmNoreserve | kVmWipeonfork | kVmDontdump;
       return 0;
     default:
       return EINVAL;
@@ -173,6 +175,18 @@ uint64_t ChooseAddress(const Machine& machine, const Mm& space,
   return FindUnmappedArea(machine, space, hint, length, alignment);
 }
 
+// get_unmapped_area with MAP_FIXED: 0 or an errno.
+int CheckFixedAddress(uint64_t addr, uint64_t length, uint64_t alignment) {
+  // hugetlb_get_unmapped_area.
+  if (alignment != kPageSize && addr % alignment != 0) return EINVAL;
+  // The address comes back as it is, and IS_ERR_VALUE finds an errno in it.
+  if (uapi::IsErrValue(addr)) return static_cast<int>(-addr);
+  if (addr > kTaskSize - length) return ENOMEM;
+  if (OffsetInPage(addr) != 0) return EINVAL;
+  // security_mmap_addr: no task has CAP_SYS_RAWIO.
+  return addr < kMmapMinAddr ? EPERM : 0;
+}
+
 // The part of do_mmap up to mmap_region. Returns the address or an errno.
 Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
   int mm = machine.current_mm();
@@ -202,9 +216,8 @@ Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
   uint64_t addr = arguments.addr;
   if (length > kTaskSize) return Outcome::Errno(ENOMEM);
   if (fixed) {
-    if (addr > kTaskSize - length) return Outcome::Errno(ENOMEM);
-    if (OffsetInPage(addr) != 0 || addr % alignment != 0) {
-      return Outcome::Errno(EINVAL);
+    if (int error = CheckFixedAddress(addr, length, alignment); error != 0) {
+      return Outcome::Errno(error);
     }
   } else {
     addr = ChooseAddress(machine, space, arguments, length, alignment);
@@ -240,6 +253,11 @@ Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
   }
   if (huge && !shared) machine.objects[source.object].owner_mm = mm;
   vma.flags |= source.vm_flags;
+  // accountable_mapping.
+  if (!huge &&
+      (vma.flags & (kVmNoreserve | kVmShared | kVmWrite)) == kVmWrite) {
+    vma.flags |= kVmAccount;
+  }
   vma.object = source.object;
   vma.pgoff = anonymous ? (source.object != 0 ? 0 : vma.start.n) : pgoff;
   int error = MapVma(machine, mm, arguments, &vma);
@@ -400,8 +418,9 @@ Outcome SysBrk(Machine& machine, uint64_t brk) {
         }
       } else {
         uint64_t length = new_end - old_end;
-        // A page is kept free above; nothing else may be in the way.
-        if (new_end < old_end || length > kTaskSize - old_end ||
+        // A page is kept free above; nothing else may be in the way. Above
+        // mmap_base every process has its stack.
+        if (new_end < old_end || new_end > kMmapBase ||
             space.Intersects(PageOf(old_end), PageOf(new_end + kPageSize)) ||
             !MayLockMore(machine, space, space.def_flags, PagesOf(length)) ||
             space.vmas.size() > machine.config.max_map_count) {
@@ -410,7 +429,8 @@ Outcome SysBrk(Machine& machine, uint64_t brk) {
         Vma heap;
         heap.start = PageOf(old_end);
         heap.end = PageOf(new_end);
-        heap.flags = kVmRead | kVmWrite | kVmMayWrite | space.def_flags;
+        heap.flags =
+            kVmRead | kVmWrite | kVmMayWrite | kVmAccount | space.def_flags;
         heap.pgoff = heap.start.n;
         if (MmapRegion(machine, mm, heap) != 0) return unchanged();
         populate = (space.def_flags & kVmLocked) != 0;

@@ -41,6 +41,17 @@ int MprotectFixup(Machine& machine, int mm, size_t* vma, Vpn start, Vpn end,
   Mm& space = machine.mms[mm];
   uint32_t old_flags = space.vmas[*vma].flags;
   if (flags == old_flags) return 0;
+  // What may be written counts for overcommit from now on.
+  constexpr uint32_t kNotCharged =
+      kVmAccount | kVmWrite | kVmHugetlb | kVmShared | kVmNoreserve;
+  if ((flags & kVmWrite) != 0 && (old_flags & kNotCharged) == 0) {
+    flags |= kVmAccount;
+  }
+  const Vma& area = space.vmas[*vma];
+  if ((flags & kVmWrite) == 0 && area.object == 0 && area.anon_vma == 0 &&
+      machine.Has(Behaviour::kMprotectUnaccounts)) {
+    flags &= ~kVmAccount;
+  }
   if (int error = ModifyVma(machine, mm, vma, start, end, flags); error != 0) {
     return error;
   }
@@ -76,7 +87,8 @@ Outcome SysMprotect(Machine& machine, uint64_t addr, uint64_t length,
     if (vma == space.vmas.size() || space.vmas[vma].start > page) {
       return Outcome::Errno(ENOMEM);
     }
-    uint32_t flags = (space.vmas[vma].flags & ~kVmAccess) | VmAccessOf(prot);
+    uint32_t flags = (space.vmas[vma].flags & ~(kVmAccess | kVmExecuteOnly)) |
+                     VmAccessOf(prot) | ExecuteOnlyOf(machine, prot);
     if ((flags & kVmWrite) != 0 && (flags & kVmMayWrite) == 0) {
       return Outcome::Errno(EACCES);
     }

@@ -36,9 +36,10 @@ void MlockFollowedPage(Machine& machine, const Mapping& mapping) {
   MlockVmaPage(machine, head);
 }
 
-// check_vma_flags. FOLL_FORCE is set where there is any access at all.
+// check_vma_flags and arch_vma_access_permitted. FOLL_FORCE is set where there
+// is any access at all.
 bool MayFollow(const Vma& vma) {
-  return vma.Is(kVmAccess) && !vma.Is(kVmIo | kVmPfnmap | kVmSecret);
+  return vma.readable() && !vma.Is(kVmIo | kVmPfnmap | kVmSecret);
 }
 
 int64_t ErrnoOf(FaultResult result) {
@@ -92,6 +93,14 @@ int64_t PopulateVmaPageRange(Machine& machine, int mm, size_t vma, Vpn start,
     page = mapping.huge ? TableEnd(machine, page, end) : page + Pages{1};
   }
   return static_cast<int64_t>((end - start).n);
+}
+
+void MlockPresentPages(Machine& machine, int mm, Vpn start, Vpn end) {
+  while (auto entry = NextEntry(machine, mm, start, end)) {
+    const Mapping mapping = Lookup(machine, mm, entry->page);
+    if (mapping.present) MlockFollowedPage(machine, mapping);
+    start = entry->page + (entry->huge ? TableSpan(machine) : Pages{1});
+  }
 }
 
 int64_t MmPopulate(Machine& machine, int mm, Vpn start, Vpn end,

@@ -18,6 +18,10 @@ namespace lockstep::reference {
 int64_t PopulateVmaPageRange(Machine& machine, int mm, size_t vma, Vpn start,
                              Vpn end);
 
+// mlock_vma_pages_range: PG_mlocked for the pages that are there, whatever the
+// access to them is. REQUIRES: [start, end) is of one VMA, VM_LOCKED now.
+void MlockPresentPages(Machine& machine, int mm, Vpn start, Vpn end);
+
 // __mm_populate: over all VMAs of the range, holes passed over. 0 or a negative
 // errno as get_user_pages gave it; with ignore_errors failing VMAs are passed
 // over too.

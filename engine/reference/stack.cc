@@ -26,6 +26,9 @@ bool ExpandStack(Machine& machine, int mm, size_t vma, Vpn page) {
       return false;
     }
   }
+  // Whether it may grow or not, it has an anon_vma from now on, and fork copies
+  // its page tables.
+  AnonVmaPrepare(machine, mm, vma);
   // acct_stack_growth.
   Pages grow = area.start - page;
   if (area.end - page > kStackLimit) return false;

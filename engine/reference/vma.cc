@@ -47,6 +47,13 @@ uint32_t VmAccessOf(uint32_t prot) {
   return flags;
 }
 
+uint32_t ExecuteOnlyOf(const Machine& machine, uint32_t prot) {
+  return prot == uapi::kProtExec && machine.config.protection_keys &&
+                 machine.Has(Behaviour::kExecuteOnlyPkey)
+             ? kVmExecuteOnly
+             : 0u;
+}
+
 size_t InsertVma(Machine& machine, int mm, const Vma& vma) {
   Mm& space = machine.mms[mm];
   machine.TouchMm(mm);

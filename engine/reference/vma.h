@@ -14,6 +14,8 @@ namespace lockstep::reference {
 
 // calc_vm_prot_bits.
 uint32_t VmAccessOf(uint32_t prot);
+// VM_EXEC alone, where there are protection keys: kVmExecuteOnly.
+uint32_t ExecuteOnlyOf(const Machine& machine, uint32_t prot);
 
 // Adds a VMA where there is none; refers to its object once more.
 // Returns its number.

@@ -14,8 +14,8 @@
 
 namespace lockstep::executor {
 
-// The program's ranges of this process, neighbours of equal attributes made
-// one.
+// The program's ranges of this process: each is a VMA, or what of one is not
+// the image's. Where mremap may cross is told by these bounds only.
 struct RangeList {
   int count;
   wire::RangeRecord ranges[kMaxRanges];
@@ -39,7 +39,10 @@ void ObserveRanges(Source source, Until until, uint64_t total_vm,
 uint64_t ImageLocked();
 bool SameRanges(const RangeList& a, const RangeList& b);
 
-// Appends the four bitmaps of `pages` pages from the model's page `start`,
+// pagemap tells guard pages. Maps a page for a moment.
+bool GuardsAreShown();
+
+// Appends the bitmaps of `pages` pages from the model's page `start`,
 // where `list` has mappings.
 void ObservePages(uint64_t start, uint64_t pages, const RangeList& list,
                   Writer* writer);

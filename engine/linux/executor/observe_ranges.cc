@@ -59,15 +59,6 @@ void Add(const VmaInfo& vma, Span real, const SharedState& shared,
   uint64_t size = PagesOf(PageAlign(ObjectSize(vma, shared))).n;
   uint64_t eof = size <= index ? start : std::min(end, start + (size - index));
   if (vma.kind == VmaInfo::Kind::kAnonymous) eof = end;
-  if (list->count > 0) {
-    wire::RangeRecord& last = list->ranges[list->count - 1];
-    bool no_hole_in_file = last.eof == last.end || eof == start;
-    if (last.end == start && last.bits == vma.bits && no_hole_in_file) {
-      if (last.eof == last.end) last.eof = eof;
-      last.end = end;
-      return;
-    }
-  }
   if (list->count == kMaxRanges) Fatal(E2BIG);
   list->ranges[list->count++] = {start, end, eof, vma.bits, 0};
 }

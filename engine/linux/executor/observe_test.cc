@@ -76,6 +76,20 @@ TEST(ObserveTest, AReadOfFreshMemoryMapsTheZeroPage) {
   EXPECT_FALSE(Seen::Bit(run.seen[2].zero, 1));
 }
 
+TEST(ObserveTest, GuardPages) {
+  Step guard = OnPages(Op::kMadvise, 1, 1);
+  guard.flags = uapi::kMadvGuardInstall;
+  ProgramRun run =
+      RunProgram(TestHeader(), {MmapPages(0, 3), guard, TouchPage(0, true)});
+  if ((run.sees & wire::kSeesGuards) == 0) {
+    GTEST_SKIP() << "pagemap does not tell guard pages";
+  }
+  EXPECT_EQ(run.seen[0].guard[0], 0u);
+  EXPECT_EQ(run.seen[1].guard[0], 2u);
+  EXPECT_EQ(run.seen[2].guard[0], 2u);
+  EXPECT_EQ(run.seen[2].present[0], 1u);
+}
+
 TEST(ObserveTest, LockOnFaultIsToldFromAPlainLock) {
   Step onfault = OnPages(Op::kMlock2, 0, 2);
   onfault.flags = uapi::kMlockOnfault;
@@ -173,11 +187,13 @@ TEST(ObserveTest, WhatTheKernelPlacesIsSeenWhereItIs) {
   EXPECT_TRUE(run.undone);
 }
 
-TEST(ObserveTest, NeighboursOfEqualAttributesAreOneRange) {
-  // A file's two ends, which the kernel cannot make one VMA.
+TEST(ObserveTest, EachVmaIsARange) {
+  // A file's first page twice, which the kernel cannot make one VMA; mremap
+  // tells them apart.
   Step second = MmapFilePages(1, 1, 0);
   Seen seen = SeenAfter({MmapFilePages(0, 1, 0), second});
-  EXPECT_EQ(seen.ranges.size(), 1);
+  EXPECT_EQ(seen.ranges.size(), 2);
+  EXPECT_EQ(SeenAfter({MmapPages(0, 1), MmapPages(1, 1)}).ranges.size(), 1);
 }
 
 // A step of a random program; those that lock everything only if `all`, as a

@@ -37,6 +37,7 @@ struct Process {
   bool has_kpageflags;  // kKpageflagsFd is open
   bool has_procmap;     // PROCMAP_QUERY works (6.11)
   bool shows_onfault;   // smaps has a name for VM_LOCKONFAULT (6.12)
+  bool shows_guards;    // pagemap has a bit for guard pages (6.15)
   bool files_changed;   // since BeginProgram: contents or size
   // Steps have run that may have changed what smaps alone shows, since it was
   // read.

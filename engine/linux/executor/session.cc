@@ -3,6 +3,7 @@
 
 #include "engine/linux/executor/session.h"
 
+#include <cpuid.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <sys/resource.h>
@@ -13,6 +14,7 @@
 #include "engine/linux/executor/credentials.h"
 #include "engine/linux/executor/guest_actions.h"
 #include "engine/linux/executor/layout.h"
+#include "engine/linux/executor/observe.h"
 #include "engine/linux/executor/process.h"
 #include "engine/linux/executor/slots.h"
 #include "engine/linux/executor/syscalls.h"
@@ -168,6 +170,14 @@ void SetTransparentHugepage(bool wanted) {
   RawSyscall(SYS_prctl, PR_SET_THP_DISABLE, wanted ? 0 : 1, 0, 0, 0);
 }
 
+// Intel SDM, CPUID leaf 7, ECX bit 4: CR4.PKE is set.
+bool HasProtectionKeys() {
+  constexpr unsigned kOspke = 1u << 4;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 &&
+         (ecx & kOspke) != 0;
+}
+
 }  // namespace
 
 void AdoptProcess() {
@@ -182,6 +192,7 @@ void AdoptProcess() {
   OpenWithPrivileges();
   process.has_procmap = ProbeProcmapQuery();
   process.shows_onfault = OnfaultIsShown();
+  process.shows_guards = GuardsAreShown();
   LearnLayout();
   if (int error = CatchFaults(0); error != 0) Fatal(error);
 }
@@ -266,7 +277,9 @@ uint64_t ImageOtherPages() { return process.layout.image_other; }
 uint32_t WhatIsSeen() {
   return (process.has_kpageflags ? wire::kSeesPageFlags : 0u) |
          (process.shows_onfault ? wire::kSeesOnfault : 0u) |
-         (guest_actions != nullptr ? wire::kSeesCounters : 0u);
+         (guest_actions != nullptr ? wire::kSeesCounters : 0u) |
+         (process.shows_guards ? wire::kSeesGuards : 0u) |
+         (HasProtectionKeys() ? wire::kHasProtectionKeys : 0u);
 }
 
 }  // namespace lockstep::executor

@@ -74,7 +74,7 @@ struct SharedState {
   // In a guest: the n-th page allocation from now on fails; 0: none does.
   uint32_t fail_allocation;
   uint32_t step_flags;  // bits of wire::StepFlag, of the last RunCall
-  uint32_t own_uid;  // the user of slot 0
+  uint32_t own_uid;     // the user of slot 0
 };
 
 // The process becomes task 0 of a new program: arena empty, limits, capability

@@ -122,7 +122,8 @@ Seen ReadSeen(Reader& reader, int shms, uint64_t arena_pages) {
   seen.mlocked = reader.Words(arena_pages);
   seen.file_or_shared = reader.Words(arena_pages);
   seen.zero = reader.Words(arena_pages);
-  for (int i = 0; i < 4; ++i) reader.Words(seen.task.heap_pages);
+  seen.guard = reader.Words(arena_pages);
+  for (int i = 0; i < wire::kBitmaps; ++i) reader.Words(seen.task.heap_pages);
   return seen;
 }
 

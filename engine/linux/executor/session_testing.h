@@ -23,7 +23,8 @@ namespace lockstep::executor {
 struct Seen {
   wire::TaskRecord task;
   std::vector<wire::RangeRecord> ranges;
-  std::vector<uint64_t> present, mlocked, file_or_shared, zero;  // arena
+  // Of the arena.
+  std::vector<uint64_t> present, mlocked, file_or_shared, zero, guard;
   std::vector<wire::ShmRecord> segments;
 
   // The range with that arena page; all zero if it is not mapped.
