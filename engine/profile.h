@@ -34,8 +34,10 @@ enum class Behaviour : uint8_t {
                         // 4.9.34), not one guard page inside the VMA
   kOnfaultNeedsAccess,  // lock-on-fault of PROT_NONE is ENOMEM (to 5.17)
 
-  kMlockWalksPages,  // pages that are there become Mlocked with VM_LOCKED,
-                     // not by populate (5.18)
+  kOverlapClampsEnd,  // what is locked already is counted to the end of the
+                      // address space where the range wraps (6.1)
+  kMlockWalksPages,   // pages that are there become Mlocked with VM_LOCKED,
+                      // not by populate (5.18)
 
   // mmap and brk.
   kExecuteOnlyPkey,      // protection EXEC alone takes a protection key, where

@@ -113,13 +113,13 @@ TEST(ProfileTest, Version61HasWhatCameAfter49) {
   EXPECT_THAT(
       Beyond(Named("v6.1"), V49()),
       UnorderedElementsAre(
-          "mlock-walks-pages", "map-shared-validate", "map-fixed-noreplace",
-          "memfd-secret", "secretmem-per-user", "madv-remove-maywrite",
-          "brk-shrink-needs-heap", "mremap-no-private-copy",
-          "mremap-fixed-needs-maps", "mremap-dontunmap", "mremap-hugetlb",
-          "madv-wipeonfork", "madv-cold", "madv-populate",
-          "madv-dontneed-locked", "madv-collapse", "thp-cow-splits",
-          "fork-skips-shared-hugetlb"));
+          "mlock-walks-pages", "overlap-clamps-end", "map-shared-validate",
+          "map-fixed-noreplace", "memfd-secret", "secretmem-per-user",
+          "madv-remove-maywrite", "brk-shrink-needs-heap",
+          "mremap-no-private-copy", "mremap-fixed-needs-maps",
+          "mremap-dontunmap", "mremap-hugetlb", "madv-wipeonfork", "madv-cold",
+          "madv-populate", "madv-dontneed-locked", "madv-collapse",
+          "thp-cow-splits", "fork-skips-shared-hugetlb"));
   EXPECT_THAT(Beyond(V49(), Named("v6.1")),
               UnorderedElementsAre("onfault-needs-access"));
   EXPECT_EQ(Named("v6.1").shipped, DefectSet());

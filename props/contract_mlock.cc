@@ -89,10 +89,14 @@ Allowed MlockOutcome(const StepContext& context) {
   if (early != 0) return Allowed::Only(early);
   if (!WithinLimit(task, request)) {
     Allowed allowed = Allowed::Only(ENOMEM);
-    // count_mm_mlocked_page_nr on a range that wraps inside one locked VMA
-    // yields a negative number of pages, so the limit may be passed; then the
-    // wrap itself is the error. Both are right.
-    if (request.wraps) allowed.Or(EINVAL);
+    // Up to 6.0 count_mm_mlocked_page_nr on a range that wraps inside one
+    // locked VMA yields a negative number of pages, so the limit may be passed;
+    // then the wrap itself is the error. Both are right.
+    if (request.wraps &&
+        (!context.config.profile->Has(Behaviour::kOverlapClampsEnd) ||
+         task.memlock_limit == kRlimInfinity)) {
+      allowed.Or(EINVAL);
+    }
     return allowed;
   }
   if (request.wraps) return Allowed::Only(EINVAL);

@@ -74,6 +74,9 @@ uint64_t CountMlockedPages(const Machine& machine, const Mm& mm, uint64_t start,
                            uint64_t length) {
   uint64_t bytes = 0;
   uint64_t end = start + length;
+  if (end < start && machine.Has(Behaviour::kOverlapClampsEnd)) {
+    end = ~uint64_t{0};
+  }
   for (size_t i = mm.FindVma(PageOf(start)); i < mm.vmas.size(); ++i) {
     const Vma& vma = mm.vmas[i];
     uint64_t vma_start = AddressOf(vma.start), vma_end = AddressOf(vma.end);

@@ -93,7 +93,6 @@ Source OpenSource(Machine& machine, const MmapArguments& arguments,
     if (!shared) return {};
     return {0, NewObject(machine, Object::Kind::kShmem, length), 0};
   }
-  if ((arguments.flags & uapi::kMapHugetlb) != 0) return {EINVAL, 0, 0};
   switch (arguments.source) {
     case MmapSource::kDevicePfnmap:
       return {0, NewObject(machine, Object::Kind::kDriver, ~uint64_t{0}),
@@ -203,6 +202,10 @@ Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
   if (!anonymous && arguments.source == MmapSource::kSecret &&
       machine.secrets[arguments.slot % kFileSlots] == 0) {
     return Outcome::Errno(EBADF);
+  }
+  // ksys_mmap_pgoff: no file of a program is hugetlbfs's.
+  if (!anonymous && (arguments.flags & uapi::kMapHugetlb) != 0) {
+    return Outcome::Errno(EINVAL);
   }
   if (length == 0) return Outcome::Errno(EINVAL);
   uint64_t alignment = huge ? huge_bytes : kPageSize;
