@@ -301,10 +301,8 @@ bool PresentAgrees(const AgreementContext& context, Mismatch* mismatch) {
     if (real.present && (bits & (kRangeFile | kRangeShared)) != 0) return true;
     if (context.reclaimed && (bits & kRangeLocked) == 0) return true;
     // What reclaim left (all of it, without swap) is there when the memory is
-    // locked on fault later.
-    if (context.reclaimed && real.present && (bits & kRangeLockOnFault) != 0) {
-      return true;
-    }
+    // locked later without being populated.
+    if (context.reclaimed && real.present) return true;
     return Part(
         mismatch,
         OfPage(context, slot, i, model.present ? "present" : "not present"),
@@ -325,6 +323,10 @@ bool MlockedAgrees(const AgreementContext& context, Mismatch* mismatch) {
                                const PageState& model, const PageState& real) {
     if ((bits & (kRangeFile | kRangeShared | kRangeSpecial)) != 0 ||
         !model.present || !real.present || model.mlocked == real.mlocked) {
+      return true;
+    }
+    // The model's came back from swap, the real one never went there.
+    if (context.reclaimed && real.mlocked && (bits & kRangeLocked) != 0) {
       return true;
     }
     return Part(

@@ -203,7 +203,7 @@ void AddPossible(const StepContext& context, const Mapping& mapping,
 bool AddressIsErrno(const Mapping& mapping) {
   return mapping.fixed() && uapi::IsErrValue(mapping.address) &&
          mapping.bytes != 0 && mapping.bytes <= kTaskSize &&
-         !mapping.Is(uapi::kMapHugetlb) && !mapping.secret();
+         !mapping.Is(uapi::kMapHugetlb);
 }
 
 bool MmapErrno(const StepContext& context, Mismatch* mismatch) {

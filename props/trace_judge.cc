@@ -217,7 +217,10 @@ std::optional<Defect> TraceJudge::Explain(const Program& program,
     others.Remove(info.defect);
     if (seen(others).empty()) return info.defect;
     // Several violate it in one step: the one whose trace is to be seen.
-    if (!alone && seen({info.defect}) == with_all) alone = info.defect;
+    const std::string by_itself = seen({info.defect});
+    if (by_itself == with_all || (!alone && !by_itself.empty())) {
+      alone = info.defect;
+    }
   }
   return alone;
 }
