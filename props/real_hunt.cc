@@ -151,8 +151,9 @@ class Hunter {
       return std::nullopt;
     }
     *trace = std::move(traces->front());
+    std::optional<Defect> explained;
     absl::StatusOr<std::optional<Violation>> violation =
-        judge_.Judge(program, *trace);
+        judge_.Judge(program, *trace, &explained);
     return violation.ok() ? *violation : std::nullopt;
   }
 

@@ -236,12 +236,11 @@ absl::StatusOr<std::optional<Violation>> TraceJudge::Judge(
   if (!parted.ok()) return parted;
   if (!contract->has_value()) return parted;
   if (parted->has_value() && (*parted)->step < (*contract)->step) return parted;
-  if (!parted->has_value() || (*parted)->step > (*contract)->step) {
-    const std::optional<Defect> defect = Explain(program, trace, **contract);
-    if (defect) {
-      if (explained != nullptr) *explained = defect;
-      return parted;
-    }
+  const bool agree =
+      !parted->has_value() || (*parted)->step > (*contract)->step;
+  if (explained != nullptr && agree) {
+    *explained = Explain(program, trace, **contract);
+    if (*explained) return parted;
   }
   return contract;
 }

@@ -51,9 +51,9 @@ class TraceJudge {
   // not without this one, or not without any if several do.
   std::optional<Defect> Explain(const Program& program, const Trace& trace,
                                 const Violation& violation);
-  // Whichever comes first; a contract before a disagreement in the same step. A
-  // contract's violation that a defect explains is none: *explained, if not
-  // null, gets the defect.
+  // Whichever comes first; a contract before a disagreement in the same step.
+  // With `explained` a contract's violation that a defect explains is none:
+  // *explained gets the defect.
   absl::StatusOr<std::optional<Violation>> Judge(
       const Program& program, const Trace& trace,
       std::optional<Defect>* explained = nullptr);
