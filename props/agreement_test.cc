@@ -14,6 +14,7 @@
 #include "engine/uapi.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "props/comparison.h"
 #include "props/random.h"
 #include "props/trace_judge.h"
 #include "props/vocabulary.h"

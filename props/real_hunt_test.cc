@@ -10,7 +10,7 @@
 #include "engine/reference/reference_engine.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "props/agreement.h"
+#include "props/comparison.h"
 #include "props/shrink.h"
 
 namespace lockstep {

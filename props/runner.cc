@@ -143,9 +143,11 @@ struct Runner::State {
   std::vector<uint64_t> prepared;  // by the step's preparing contracts
 };
 
-Runner::Runner(Engine* engine, Checking checking)
+Runner::Runner(Engine* engine, Checking checking, Rules rules)
     : engine_(engine),
-      reference_(dynamic_cast<reference::ReferenceEngine*>(engine)),
+      reference_(rules == Rules::kAll
+                     ? dynamic_cast<reference::ReferenceEngine*>(engine)
+                     : nullptr),
       checking_(checking),
       state_(std::make_unique<State>()) {}
 Runner::~Runner() = default;

@@ -30,11 +30,17 @@ enum class Checking : uint8_t {
   kFull,         // everything, recounted from nothing
 };
 
+// Which properties are checked.
+enum class Rules : uint8_t {
+  kAll,        // for a ReferenceEngine the invariants besides the contracts
+  kContracts,  // what any engine can be held to
+};
+
 class Runner {
  public:
-  // The engine outlives the runner. For a ReferenceEngine the invariants are
-  // checked besides the contracts.
-  explicit Runner(Engine* engine, Checking checking = Checking::kIncremental);
+  // The engine outlives the runner.
+  explicit Runner(Engine* engine, Checking checking = Checking::kIncremental,
+                  Rules rules = Rules::kAll);
   ~Runner();
 
   // Resets the engine. InvalidArgument or Unavailable if it cannot be in that
@@ -60,7 +66,7 @@ class Runner {
   absl::string_view Check(const Step& step);
 
   Engine* engine_;
-  reference::ReferenceEngine* reference_;  // null for other engines
+  reference::ReferenceEngine* reference_;  // null: no invariants
   Checking checking_;
   Outcome outcome_;
   size_t steps_ = 0;

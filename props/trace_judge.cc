@@ -12,7 +12,6 @@
 #include "engine/linux/wire.h"
 #include "engine/uapi.h"
 #include "engine/units.h"
-#include "props/contract_support.h"
 
 namespace lockstep {
 
@@ -62,12 +61,6 @@ absl::StatusOr<std::optional<Violation>> TraceJudge::CheckContracts(
 
 namespace {
 
-// Pages of the image that are locked: no program's expectations count them.
-Pages LockedImage(const TaskState& task, const Trace& trace) {
-  const Vpn start = PageOf(kImageBase);
-  return contracts::LockedPages(task, start, start + trace.image_lockable);
-}
-
 // What a program says of a machine of its own size, real ones have otherwise.
 bool ExpectsThisMachine(const Program& program, const Trace& trace) {
   const Config& config = program.config;
@@ -83,15 +76,13 @@ bool ExpectsThisMachine(const Program& program, const Trace& trace) {
          config.transparent_hugepage == TransparentHugepage::kNever;
 }
 
-bool ImageDecides(const Step& step, const TaskState& before) {
-  return step.op == Op::kMlockall && (step.flags & uapi::kMclCurrent) != 0 &&
-         !before.cap_ipc_lock && before.memlock_limit != kRlimInfinity;
-}
-
 // The expectation as it is on the machine of the trace.
 Expectation AsSeen(Expectation wanted, const TaskState& task,
                    const Trace& trace) {
-  if (wanted.locked_vm) *wanted.locked_vm += LockedImage(task, trace).n;
+  // No program's expectations count the image.
+  if (wanted.locked_vm) {
+    *wanted.locked_vm += LockedImage(task, trace.image_lockable).n;
+  }
   wanted.map_count.reset();
   wanted.counters.clear();
   for (Expectation::PageRange& pages : wanted.pages) {
@@ -150,54 +141,14 @@ std::optional<Violation> TraceJudge::CheckEnd(const Program& program,
   return HowItEnded(program, trace.steps.size(), nullptr, &trace);
 }
 
-namespace {
-
-// The model as any other engine: its contracts are checked, not its inside.
-class FromOutside : public Engine {
- public:
-  explicit FromOutside(Engine* engine) : engine_(*engine) {}
-  absl::string_view name() const override { return engine_.name(); }
-  absl::Status Reset(const Config& config) override {
-    return engine_.Reset(config);
-  }
-  Outcome Run(const Step& step) override { return engine_.Run(step); }
-  void Observe(int task, TaskState* state) const override {
-    engine_.Observe(task, state);
-  }
-  uint32_t ChangedTasks() const override { return engine_.ChangedTasks(); }
-  PageState ObservePage(int task, Vpn page) const override {
-    return engine_.ObservePage(task, page);
-  }
-  bool AllPresent(int task, Vpn start, Vpn end) const override {
-    return engine_.AllPresent(task, start, end);
-  }
-  bool AnyGuard(int task, Vpn start, Vpn end) const override {
-    return engine_.AnyGuard(task, start, end);
-  }
-  ShmState ObserveShm(int slot) const override {
-    return engine_.ObserveShm(slot);
-  }
-  Pages LockedShm(int uid) const override { return engine_.LockedShm(uid); }
-  uint64_t FileSize(int slot) const override { return engine_.FileSize(slot); }
-  StepEvents Events() const override { return engine_.Events(); }
-  absl::Status Counter(absl::string_view name, int64_t* value) const override {
-    return engine_.Counter(name, value);
-  }
-
- private:
-  Engine& engine_;
-};
-
-}  // namespace
-
 std::optional<Defect> TraceJudge::Explain(const Program& program,
                                           const Trace& trace,
                                           const Violation& violation) {
   Program run = WithoutUnsupported(program, trace);
   run.config = AsTraced(program.config, trace);
   run.steps.resize(violation.step + 1);
-  FromOutside model(&model_);
-  Runner runner(&model);
+  // The model as any other engine: its inside is not what was violated.
+  Runner runner(&model_, Checking::kIncremental, Rules::kContracts);
   // What the model with these defects shows there; empty: nothing.
   const auto seen = [&](DefectSet defects) -> std::string {
     run.config.defects = defects;

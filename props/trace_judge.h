@@ -17,7 +17,7 @@
 #include "engine/outcome.h"
 #include "engine/program.h"
 #include "engine/reference/reference_engine.h"
-#include "props/agreement.h"
+#include "props/comparison.h"
 #include "props/property.h"
 #include "props/runner.h"
 

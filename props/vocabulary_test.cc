@@ -377,7 +377,9 @@ TEST(VocabularyTest, ProgramsForRealKernelsAskForNothingElse) {
       ops.insert(step.op);
       EXPECT_FALSE(IsEnvironment(step.op)) << InfoOf(step.op).name;
       EXPECT_EQ(step.during_count, 0);
-      if (step.op == Op::kMmap) EXPECT_EQ(step.flags & uapi::kMapHugetlb, 0u);
+      if (step.op == Op::kMmap) {
+        EXPECT_EQ(step.flags & uapi::kMapHugetlb, 0u);
+      }
       if (step.op == Op::kSetrlimit) {
         EXPECT_LE(step.length, VocabularyOptions::kMostRealLimit);
       }

@@ -16,7 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "engine/reference/reference_engine.h"
-#include "props/agreement.h"
+#include "props/comparison.h"
 #include "props/judged.h"
 #include "tools/command.h"
 #include "tools/json.h"

@@ -10,7 +10,7 @@
 #include "absl/strings/str_replace.h"
 #include "engine/linux/wire.h"
 #include "engine/reference/reference_engine.h"
-#include "props/agreement.h"
+#include "props/comparison.h"
 #include "props/contract_support.h"
 #include "props/property.h"
 #include "tools/session.h"

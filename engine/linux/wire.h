@@ -188,9 +188,9 @@ struct TaskRecord {
   uint64_t image_locked;   // pages of the image that are VM_LOCKED
 };
 
-// A piece of equal attributes of arena, heap or of what the kernel placed
-// elsewhere. Addresses are translated: start and end are Vpns of the model's
-// arena (kArenaBase) or heap (kHeapBase), others as they are.
+// A VMA, or the part of one that lies in the arena, the heap or in what the
+// kernel placed elsewhere. Addresses are translated: start and end are Vpns of
+// the model's arena (kArenaBase) or heap (kHeapBase), others as they are.
 struct RangeRecord {
   uint64_t start, end;  // virtual page numbers
   uint64_t eof;         // the first page behind the end of the file, or end

@@ -342,7 +342,7 @@ TEST(BoundsTest, AnActionInsideACallIsNotForRealKernels) {
   const Layout layout = TestLayout();
   Bounds bounds{.layout = &layout, .arena_pages = 64};
   Step step = StepOf({"", Op::kMlock, {}, true});
-  step.Add({.op = Op::kDrain});
+  step.Add({.addr = {}, .op = Op::kDrain});
   EXPECT_FALSE(MayRun(step, bounds));
 }
 
