@@ -303,6 +303,10 @@ absl::Status RunDocumented(Config config, Engine* engine,
       outcome = Outcome::Errno(ENOMEM);
     }
     documented.outcomes = {outcome};
+    documented.locked_vm.reset();
+    documented.locked_elsewhere = false;
+    documented.resident.clear();
+    documented.absent.clear();
     engine->Observe(task, &state);
     if (state.exists) {
       documented.locked_vm = state.locked_vm;
@@ -318,28 +322,32 @@ absl::Status RunDocumented(Config config, Engine* engine,
   return absl::OkStatus();
 }
 
-// Kernels from 5.18 on take lock-on-fault of memory without access: nothing is
-// faulted in, so nothing is refused. Before, it was ENOMEM.
-bool IsOnfaultWithoutAccess(const DocumentedStep& documented) {
-  const Step& step = documented.step;
-  const Outcome& outcome = documented.outcomes.front();
-  if (step.op != Op::kMlock2 || (step.flags & uapi::kMlockOnfault) == 0 ||
-      !(outcome.Is(ENOMEM) || outcome.ok())) {
-    return false;
-  }
-  const uint64_t start = step.addr.Resolve() & kPageMask;
-  const uint64_t end = PageAlign(step.addr.Resolve() + step.length);
-  if (end <= start ||
-      MappedBytes(documented.before, start, end - start) != end - start) {
-    return false;  // a hole is ENOMEM everywhere
-  }
-  for (const Range& range : documented.before.ranges) {
-    if (AddressOf(range.start) < end && AddressOf(range.end) > start &&
-        (range.bits & (kRangeRead | kRangeWrite | kRangeExec)) == 0) {
-      return true;
+// The same outcome to one who does not look at the value of a success.
+bool SameKind(const Outcome& a, const Outcome& b) {
+  return (a.ok() && b.ok()) || a == b;
+}
+
+// Adds what the program may do on another kernel to what it may do already.
+void Widen(const std::vector<DocumentedStep>& other,
+           std::vector<DocumentedStep>* steps) {
+  for (size_t i = 0; i < steps->size(); ++i) {
+    DocumentedStep& step = (*steps)[i];
+    const DocumentedStep& more = other[i];
+    if (!step.left_out.empty()) continue;
+    for (const Outcome& outcome : more.outcomes) {
+      const bool known = std::any_of(
+          step.outcomes.begin(), step.outcomes.end(),
+          [&](const Outcome& have) { return SameKind(have, outcome); });
+      // On an empty slot there, after a call that failed there.
+      if (!known && outcome.ran()) step.outcomes.push_back(outcome);
+    }
+    if (step.locked_vm != more.locked_vm) step.locked_vm.reset();
+    step.locked_elsewhere |= more.locked_elsewhere;
+    if (step.resident != more.resident || step.absent != more.absent) {
+      step.resident.clear();
+      step.absent.clear();
     }
   }
-  return false;
 }
 
 }  // namespace
@@ -385,16 +393,24 @@ absl::StatusOr<DocumentedProgram> Document(const Program& program,
       !status.ok()) {
     return status;
   }
+  for (const Profile& profile : AllProfiles()) {
+    if (!any_machine || &profile == result.profile ||
+        !profile.Has(Behaviour::kMlock2)) {
+      continue;
+    }
+    config.SetProfile(profile);
+    config.defects = DefectSet();
+    std::vector<DocumentedStep> there = result.steps;
+    if (RunDocumented(config, engine, &there).ok()) {
+      Widen(there, &result.steps);
+    }
+  }
   uint64_t populated = 0;
   for (DocumentedStep& step : result.steps) {
     if (!step.left_out.empty()) continue;
     if (!step.outcomes.front().ran()) {
       step.left_out = "in the program it is a step on an empty slot";
       continue;
-    }
-    if (IsOnfaultWithoutAccess(step)) {
-      const bool ok = step.outcomes.front().ok();
-      step.outcomes.push_back(ok ? Outcome::Errno(ENOMEM) : Outcome::Ok());
     }
     const uint64_t more = PopulatedBytes(step.step, step.before);
     populated += std::min(more, kPopulateBudget + 1);

@@ -3,6 +3,7 @@
 
 // What a program must do on a kernel that keeps its documentation: the outcome
 // of each step and the state after it, taken from a model without defects.
+// Where kernels from v4.9 on differ by design, each of their answers is right.
 //
 // Only what a user-space process can do and see on any Linux is in it. What the
 // rest of the machine does (environment actions, interleavings) and what is

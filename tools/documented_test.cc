@@ -4,6 +4,7 @@
 #include "tools/documented.h"
 
 #include <cerrno>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -67,6 +68,22 @@ TEST(Document, AllowsBothOutcomesWhereKernelsDiffer) {
   EXPECT_THAT(documented.steps[1].outcomes,
               ElementsAre(Outcome::Errno(ENOMEM), Outcome::Ok()));
   EXPECT_EQ(documented.steps[1].locked_vm, Pages{1});
+}
+
+TEST(Document, HoldsToTheStateOnlyWhereKernelsAgreeOnIt) {
+  // What was writable once stays apart up to 6.6 and cannot grow with the rest.
+  const DocumentedProgram documented = DocumentedOf(R"(
+    steps { mmap { addr { page: 0 } length: 8192 prot: READ
+                   flags: PRIVATE flags: ANONYMOUS flags: FIXED } }
+    steps { mprotect { length: 4096 prot: READ prot: WRITE } }
+    steps { mprotect { length: 4096 prot: READ } }
+    steps { mlock2 { length: 8192 flags: ONFAULT } }
+    steps { mremap { old_length: 8192 new_length: 12288 } })");
+  EXPECT_EQ(documented.steps[3].locked_vm, Pages{2});
+  EXPECT_EQ(documented.steps[3].absent.size(), 1u);
+  EXPECT_EQ(documented.steps[4].outcomes.size(), 2u);
+  EXPECT_EQ(documented.steps[4].locked_vm, std::nullopt);
+  EXPECT_THAT(documented.steps[4].absent, IsEmpty());
 }
 
 TEST(Document, LeavesOutWhatUserSpaceCannotForce) {
@@ -175,6 +192,20 @@ TEST(Document, LockOnFaultWithoutAccessMayEndInTwoWaysOnEveryKernel) {
                 UnorderedElementsAre(Outcome::Ok(), Outcome::Errno(ENOMEM)))
         << kernel;
   }
+}
+
+TEST(Document, ARangeThatWrapsFromLockedMemoryMayBeRefusedInTwoWays) {
+  const DocumentedProgram documented = DocumentedOf(R"(
+    steps { mmap { addr { page: 0 } length: 12288 prot: READ prot: WRITE
+                   flags: PRIVATE flags: ANONYMOUS flags: FIXED
+                   flags: LOCKED } }
+    steps { mlock { addr { page: 2 } length: 18446744073709547520 } }
+    steps { mlock { addr { page: 3 } length: 18446744073709547520 } })");
+  EXPECT_THAT(
+      documented.steps[1].outcomes,
+      UnorderedElementsAre(Outcome::Errno(EINVAL), Outcome::Errno(ENOMEM)));
+  EXPECT_THAT(documented.steps[2].outcomes,
+              ElementsAre(Outcome::Errno(ENOMEM)));
 }
 
 TEST(Document, NamesWhatARealKernelCannotBeAskedFor) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "engine/uapi.h"
@@ -152,8 +153,9 @@ class Writer {
     line(absl::StrCat(
         "What is expected is the documented behaviour, that of ",
         documented_.profile->name,
-        " without\nits defects. Exit status: 0 it behaves, 1 it deviates, 4 it "
-        "cannot be\ntried here."));
+        " without\nits defects; a step of several outcomes is one that "
+        "kernels differ in. Exit\nstatus: 0 it behaves, 1 it deviates, 4 it "
+        "cannot be tried here."));
     line("Build it with: cc -o repro repro.c");
     return text + " */\n";
   }
@@ -308,8 +310,12 @@ class Writer {
     helpers_ |= kCExpect;
     return absl::StrCat("\texpect(", documented.index, ", ",
                         CString(DebugString(documented.step)), ",\n\t       ",
-                        code, ", ", COutcome(documented.outcomes.front()), ", ",
-                        COutcome(documented.outcomes.back()), ");\n");
+                        code, ", ",
+                        absl::StrJoin(documented.outcomes, ", ",
+                                      [](std::string* out, const Outcome& one) {
+                                        absl::StrAppend(out, COutcome(one));
+                                      }),
+                        ");\n");
   }
 
   std::string StateLines(const DocumentedStep& documented) {

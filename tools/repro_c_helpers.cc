@@ -51,17 +51,24 @@ static const char *name_of(int outcome)
 	return number;
 }
 
-/* A step must end in one of two outcomes, mostly the same. */
-static void expect(int step, const char *what, int seen, int one, int other)
+/* A step must end in one of these outcomes; mostly there is only one. */
+static void expect_one_of(int step, const char *what, int seen,
+			  const int outcomes[], unsigned long count)
 {
-	if (seen == one || seen == other)
-		return;
-	dprintf(1, "step %d, %s: expected %s, ", step, what, name_of(one));
-	if (other != one)
-		dprintf(1, "or %s, ", name_of(other));
+	unsigned long i;
+
+	for (i = 0; i < count; i++)
+		if (seen == outcomes[i])
+			return;
+	dprintf(1, "step %d, %s: expected ", step, what);
+	for (i = 0; i < count; i++)
+		dprintf(1, i ? "or %s, " : "%s, ", name_of(outcomes[i]));
 	dprintf(1, "seen %s\n", name_of(seen));
 	leave(DEVIATES);
 }
+#define expect(step, what, seen, ...)                                   \
+	expect_one_of(step, what, seen, (const int[]){ __VA_ARGS__ },    \
+		      sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int))
 )c"},
     {kCMlock2, kCBase, "", R"c(
 #ifndef SYS_mlock2
@@ -285,7 +292,10 @@ static void set_limit(unsigned long bytes, unsigned long image)
 }
 )c"},
     {kCCapability, kCBase, "linux/capability.h string.h", R"c(
-/* CAP_IPC_LOCK in the effective set on or off, everything else as allowed. */
+/*
+ * CAP_IPC_LOCK in the effective set on or off; not CAP_SYS_RAWIO, which may map
+ * the first pages; everything else as allowed.
+ */
 static void set_capability(int ipc_lock)
 {
 	struct __user_cap_header_struct header = {
@@ -296,7 +306,8 @@ static void set_capability(int ipc_lock)
 
 	if (syscall(SYS_capget, &header, data))
 		cannot_run("capget fails");
-	data[0].effective = data[0].permitted & ~(1U << CAP_IPC_LOCK);
+	data[0].effective = data[0].permitted &
+			    ~(1U << CAP_IPC_LOCK | 1U << CAP_SYS_RAWIO);
 	data[1].effective = data[1].permitted;
 	if (ipc_lock) {
 		if (!(data[0].permitted & (1U << CAP_IPC_LOCK)))
