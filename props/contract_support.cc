@@ -145,6 +145,7 @@ bool Pieces::Next(Vpn lo, Vpn hi, Vpn cut1, Vpn cut2) {
     from = was->end;
     ++was, ++is;
   }
+  if (was == before_end_ && is == after_end_ && from >= hi) return false;
   before_ = was;
   after_ = is;
   constexpr Vpn kNone{~uint64_t{0}};

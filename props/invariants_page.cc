@@ -78,8 +78,9 @@ ABSL_ATTRIBUTE_NOINLINE bool FailRefcount(Mismatch* mismatch, Pfn pfn,
 
 bool InABatch(const Machine& machine, Pfn pfn) {
   for (const Pagevec& batch : machine.lru_add) {
-    auto end = batch.pages.begin() + batch.count;
-    if (std::find(batch.pages.begin(), end, pfn) != end) return true;
+    for (int i = 0; i < batch.count; ++i) {
+      if (batch.pages[i] == pfn) return true;
+    }
   }
   return false;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/attributes.h"
 #include "engine/reference/reference_engine.h"
 #include "props/agreement.h"
 #include "props/contracts.h"
@@ -129,6 +130,13 @@ const Contract* CheckContracts(const OpContracts& contracts,
   return FirstBroken(contracts.laws, context, mismatch);
 }
 
+// Built apart, for Run to be small.
+ABSL_ATTRIBUTE_NOINLINE std::optional<Violation> ViolationOf(
+    absl::string_view property, size_t step, const Mismatch& mismatch) {
+  return Violation{std::string(property), step, mismatch.expected,
+                   mismatch.seen};
+}
+
 }  // namespace
 
 struct Runner::State {
@@ -181,18 +189,21 @@ std::optional<Violation> Runner::Run(const Step& step) {
     return std::nullopt;
   }
   const OpContracts& contracts = state_->contracts[static_cast<int>(step.op)];
+  if (!contracts.preparing.empty()) Prepare(step);
+  outcome_ = engine_->Run(step);
+  const absl::string_view broken = Check(step);
+  const size_t index = steps_++;
+  if (broken.empty()) return std::nullopt;
+  return ViolationOf(broken, index, state_->mismatch);
+}
+
+void Runner::Prepare(const Step& step) {
+  const OpContracts& contracts = state_->contracts[static_cast<int>(step.op)];
   state_->prepared.clear();
   for (const Contract* contract : contracts.preparing) {
     state_->prepared.push_back(
         contract->prepare(step, state_->before, *engine_));
   }
-  outcome_ = engine_->Run(step);
-  const absl::string_view broken = Check(step);
-  const size_t index = steps_++;
-  if (broken.empty()) return std::nullopt;
-  const Mismatch& mismatch = state_->mismatch;
-  return Violation{std::string(broken), index, mismatch.expected,
-                   mismatch.seen};
 }
 
 absl::string_view Runner::Check(const Step& step) {

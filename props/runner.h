@@ -61,6 +61,8 @@ class Runner {
 
  private:
   struct State;
+  // Lets the contracts that look before the step do so.
+  void Prepare(const Step& step);
   // The name of the first property that does not hold after the step, with the
   // reason in the state; empty if all hold.
   absl::string_view Check(const Step& step);

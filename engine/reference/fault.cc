@@ -63,18 +63,20 @@ FaultResult DoAnonymousPage(Machine& machine, int mm, size_t vma, Vpn page,
       MapNewHugePage(machine, mm, vma, page)) {
     return FaultResult::kDone;
   }
-  if (!machine.Has(Behaviour::kStackGuardGap) &&
-      !CheckStackGuardPage(machine, mm, vma, page)) {
-    return FaultResult::kSigbus;
+  if (area.Is(kVmGrowsdown) && !machine.Has(Behaviour::kStackGuardGap)) {
+    if (!CheckStackGuardPage(machine, mm, vma, page)) {
+      return FaultResult::kSigbus;
+    }
+    // A thread may have been here first while the stack grew: pte_none is asked
+    // again under the page table lock.
+    if (Lookup(machine, mm, page).present) return FaultResult::kDone;
+    vma = machine.mms[mm].FindVma(page);
   }
-  // A thread may have been here first while the stack grew: pte_none is asked
-  // again under the page table lock.
-  if (Lookup(machine, mm, page).present) return FaultResult::kDone;
   if (!write) {
     SetPte(machine, mm, page, MakePte(0, false));
     return FaultResult::kDone;
   }
-  return MapNewAnonPage(machine, mm, machine.mms[mm].FindVma(page), page);
+  return MapNewAnonPage(machine, mm, vma, page);
 }
 
 FaultResult DoObjectFault(Machine& machine, int mm, size_t vma, Vpn page,
@@ -201,11 +203,12 @@ FaultResult HandleMmFault(Machine& machine, int mm, Vpn page, bool write) {
   if (area.Is(kVmIo | kVmPfnmap)) return FaultResult::kDone;
   machine.TouchTables(mm);
   if (area.Is(kVmHugetlb)) return HugetlbFault(machine, mm, vma, page, write);
-  if (uint32_t pmd = GetHugePmd(machine, mm, page); pmd != 0) {
-    if (!write || (pmd & kPteWrite) != 0) return FaultResult::kDone;
+  const Table* table = FindTable(machine, mm, page);
+  if (table != nullptr && table->huge != 0) {
+    if (!write || (table->huge & kPteWrite) != 0) return FaultResult::kDone;
     return DoHugePmdWpPage(machine, mm, vma, page);
   }
-  uint32_t pte = GetPte(machine, mm, page);
+  uint32_t pte = table == nullptr ? 0 : PteIn(machine, *table, page);
   if (pte == 0) {
     if (!PageTablesMayGrow(machine)) return FaultResult::kOom;
     return area.object == 0 ? DoAnonymousPage(machine, mm, vma, page, write)

@@ -24,21 +24,7 @@ void Link(Machine& machine, Pfn pfn, Lru lru) {
   page.lru = lru;
 }
 
-void DrainCpu(Machine& machine, int cpu) {
-  Pagevec& batch = machine.lru_add[cpu];
-  for (int i = 0; i < batch.count; ++i) {
-    machine.page(batch.pages[i]).Clear(kPageInBatch);
-  }
-  PagevecLruAdd(machine, batch);
-}
-
 }  // namespace
-
-Lru EvictableLru(const Page& page) {
-  bool active = page.Is(kPageActive);
-  if (page.Is(kPageSwapBacked)) return active ? kActiveAnon : kInactiveAnon;
-  return active ? kActiveFile : kInactiveFile;
-}
 
 void RemoveFromLru(Machine& machine, Pfn pfn) {
   Page& page = machine.page(pfn);
@@ -72,12 +58,6 @@ bool IsolateLruPage(Machine& machine, Pfn pfn) {
   if (!IsolateLruPagePinned(machine, pfn)) return false;
   GetPage(machine, pfn);
   return true;
-}
-
-bool PageEvictable(const Machine& machine, Pfn pfn) {
-  const Page& page = machine.page(pfn);
-  if (page.Is(kPageMlocked)) return false;
-  return page.mapping == 0 || !machine.objects[page.mapping].unevictable;
 }
 
 void PutbackLruPage(Machine& machine, Pfn pfn) {
@@ -126,10 +106,17 @@ void PagevecLruAdd(Machine& machine, Pagevec& pagevec) {
   }
 }
 
-void LruAddDrain(Machine& machine) { DrainCpu(machine, machine.cpu); }
+void DrainCpu(Machine& machine, int cpu) {
+  Pagevec& batch = machine.lru_add[cpu];
+  for (int i = 0; i < batch.count; ++i) {
+    machine.page(batch.pages[i]).Clear(kPageInBatch);
+  }
+  PagevecLruAdd(machine, batch);
+}
 
 void LruAddDrainAll(Machine& machine) {
   for (uint32_t cpu = 0; cpu < machine.config.cpus; ++cpu) {
+    if (machine.lru_add[cpu].count == 0) continue;
     DrainCpu(machine, static_cast<int>(cpu));
   }
 }

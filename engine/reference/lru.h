@@ -24,7 +24,11 @@ bool IsolateLruPagePinned(Machine& machine, Pfn pfn);
 void PutbackLruPage(Machine& machine, Pfn pfn);
 
 // page_evictable: neither Mlocked nor of an unevictable mapping.
-bool PageEvictable(const Machine& machine, Pfn pfn);
+inline bool PageEvictable(const Machine& machine, Pfn pfn) {
+  const Page& page = machine.page(pfn);
+  if (page.Is(kPageMlocked)) return false;
+  return page.mapping == 0 || !machine.objects[page.mapping].unevictable;
+}
 
 // lru_cache_add: into the batch of this CPU, with a reference.
 void LruCacheAdd(Machine& machine, Pfn pfn);
@@ -33,11 +37,18 @@ void PagevecLruAdd(Machine& machine, Pagevec& pagevec);
 // add_page_to_unevictable_list: past the batches.
 void AddPageToUnevictableList(Machine& machine, Pfn pfn);
 // The list for a page that is put on one now, Unevictable aside.
-Lru EvictableLru(const Page& page);
+inline Lru EvictableLru(const Page& page) {
+  bool active = page.Is(kPageActive);
+  if (page.Is(kPageSwapBacked)) return active ? kActiveAnon : kInactiveAnon;
+  return active ? kActiveFile : kInactiveFile;
+}
 // Puts a page without LRU flag on its list, at the end that is reclaimed last.
 void AddPageToLruList(Machine& machine, Pfn pfn, Lru lru);
 
-void LruAddDrain(Machine& machine);     // of this CPU
+void DrainCpu(Machine& machine, int cpu);
+inline void LruAddDrain(Machine& machine) {  // of this CPU
+  if (machine.lru_add[machine.cpu].count != 0) DrainCpu(machine, machine.cpu);
+}
 void LruAddDrainAll(Machine& machine);  // of every CPU
 
 // check_move_unevictable_pages: an object is no longer unevictable.

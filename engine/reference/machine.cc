@@ -88,22 +88,4 @@ void Machine::TouchFirst(Pfn pfn) {
   touched_pages.push_back(pfn);
 }
 
-void Machine::ReleaseMmapLocks() {
-  if (!mmap_lock_held) return;
-  for (Mm& mm : mms) mm.held_by_other = false;
-  mmap_lock_held = false;
-}
-
-void Machine::BeginStep(const Step& new_step) {
-  step = &new_step;
-  current = new_step.task % kTaskSlots;
-  during_passed = {};
-  during_pending = (1u << new_step.during_count) - 1;
-  step_events = StepEvents();
-  ++epoch;
-  touched_pages.clear();
-  evictions.clear();
-  touched_mms = touched_tables = touched_tasks = 0;
-}
-
 }  // namespace lockstep::reference

@@ -231,9 +231,23 @@ struct Machine {
   // Back to the start of a program.
   void Reset(const Config& config);
   // Other threads' mmap_sems are free again.
-  void ReleaseMmapLocks();
+  void ReleaseMmapLocks() {
+    if (!mmap_lock_held) return;
+    for (Mm& mm : mms) mm.held_by_other = false;
+    mmap_lock_held = false;
+  }
   // Starts a new journal.
-  void BeginStep(const Step& step);
+  void BeginStep(const Step& new_step) {
+    step = &new_step;
+    current = new_step.task % kTaskSlots;
+    during_passed = {};
+    during_pending = (1u << new_step.during_count) - 1;
+    step_events = StepEvents();
+    ++epoch;
+    touched_pages.clear();
+    evictions.clear();
+    touched_mms = touched_tables = touched_tasks = 0;
+  }
 };
 
 // The call holds mm's mmap_sem for the scope.

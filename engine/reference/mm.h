@@ -86,6 +86,8 @@ enum class MmapLock : uint8_t { kNone, kRead, kWrite };
 struct Mm {
   std::vector<Vma> vmas;         // by address, disjoint
   std::vector<TableRef> tables;  // by index
+  // Where the VMA is, or was, that was looked up last.
+  mutable size_t last_vma = 0;
   // The table that was looked up last; forgotten when a table goes.
   mutable TableRef last_table = kNoTable;
   Pages total_vm;
@@ -102,17 +104,14 @@ struct Mm {
 
   // find_vma: the first VMA that ends above the page; vmas.size() if none.
   size_t FindVma(Vpn page) const {
-    size_t low = 0, high = vmas.size();
-    while (low < high) {
-      size_t middle = (low + high) / 2;
-      if (vmas[middle].end <= page) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
+    const Vma* vma = vmas.data() + last_vma;
+    return vma < vmas.data() + vmas.size() && vma->start <= page &&
+                   page < vma->end
+               ? last_vma
+               : FindOtherVma(page);
   }
+  // FindVma where it is not the one that was looked up last.
+  size_t FindOtherVma(Vpn page) const;
   // The VMA that the page is in; nullptr if it is unmapped.
   const Vma* VmaAt(Vpn page) const {
     size_t i = FindVma(page);

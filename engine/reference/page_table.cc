@@ -42,12 +42,8 @@ const Table* FindOtherTable(const Machine& machine, int mm, uint64_t index) {
 }
 
 Table& FindOrAddTable(Machine& machine, int mm, Vpn page) {
-  Tables& tables = machine.mms[mm].tables;
-  uint64_t index = page.n >> machine.order;
-  auto it = LowerBound(tables, index);
-  if (it != tables.end() && it->index == index) {
-    return machine.tables[it->table];
-  }
+  Table* found = FindTable(machine, mm, page);
+  if (found != nullptr) return *found;
   uint32_t table;
   if (!machine.free_tables.empty()) {
     table = machine.free_tables.back();
@@ -61,7 +57,10 @@ Table& FindOrAddTable(Machine& machine, int mm, Vpn page) {
     if (machine.ptes.size() < needed) machine.ptes.resize(2 * needed);
   }
   machine.tables[table] = Table();
-  tables.insert(it, TableRef{index, table});
+  const TableRef ref{page.n >> machine.order, table};
+  Tables& tables = machine.mms[mm].tables;
+  tables.insert(LowerBound(tables, ref.index), ref);
+  machine.mms[mm].last_table = ref;
   return machine.tables[table];
 }
 

@@ -78,8 +78,9 @@ int64_t PopulateVmaPageRange(Machine& machine, int mm, size_t vma, Vpn start,
         continue;
       }
       // Up to 4.11 mlock passes over the guard page of a stack.
-      size_t now = machine.mms[mm].FindVma(page);
-      if (IsStackGuardPage(machine, machine.mms[mm], now, page)) {
+      if (area.Is(kVmGrowsdown) &&
+          IsStackGuardPage(machine, machine.mms[mm],
+                           machine.mms[mm].FindVma(page), page)) {
         ++page;
         continue;
       }

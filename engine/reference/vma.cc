@@ -39,6 +39,20 @@ void MoveEnd(Machine& machine, int mm, Vma& vma, Vpn end) {
 
 }  // namespace
 
+size_t Mm::FindOtherVma(Vpn page) const {
+  size_t low = 0, high = vmas.size();
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    if (vmas[middle].end <= page) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  last_vma = low;
+  return low;
+}
+
 uint32_t VmAccessOf(uint32_t prot) {
   uint32_t flags = 0;
   if ((prot & uapi::kProtRead) != 0) flags |= kVmRead;
