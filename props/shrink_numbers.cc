@@ -81,6 +81,21 @@ uint64_t NumberVariant(uint64_t number, uint64_t variant) {
   }
 }
 
+// How much of a number to take away: all, half of it, a share, one.
+constexpr uint64_t kPartVariants = 3 + kShares.size();
+uint64_t PartVariant(uint64_t number, uint64_t variant) {
+  switch (variant) {
+    case 0:
+      return number;
+    case 1:
+      return number / 2;
+    case 2 + kShares.size():
+      return std::min<uint64_t>(number, 1);
+    default:
+      return number >> kShares[variant - 2];
+  }
+}
+
 // The pages of the arena that start or end something, in order.
 std::vector<uint64_t> BoundariesOf(const Program& program) {
   std::vector<uint64_t> boundaries;
@@ -385,14 +400,13 @@ std::optional<Program> PlainAddress(const Program& program, uint64_t index) {
 // Takes pages out of the arena: everything behind them moves down, what covers
 // them gets shorter. Without and with the limits lowered by as much.
 std::optional<Program> SqueezePages(const Program& program, uint64_t index) {
-  constexpr uint64_t kVariants = 6;
+  constexpr uint64_t kVariants = 2 * kPartVariants;
   const std::vector<uint64_t> boundaries = BoundariesOf(program);
   const uint64_t number = index / kVariants;
   if (number >= boundaries.size()) return std::nullopt;
   const uint64_t page = boundaries[number];
   const uint64_t gap = page - (number == 0 ? 0 : boundaries[number - 1]);
-  const uint64_t counts[] = {gap, gap / 2, std::min<uint64_t>(gap, 1)};
-  const uint64_t count = counts[index % kVariants / 2];
+  const uint64_t count = PartVariant(gap, index % kVariants / 2);
   Program result = Bare(program);
   if (count == 0) return result;
   SqueezeArena(page, count, &result);

@@ -517,6 +517,22 @@ TEST(ShrinkTest, NoCandidateIsRunTwice) {
   EXPECT_GT(result.tried, 10u);
 }
 
+TEST(ShrinkTest, RangesGetDownToABoundOfGigabytesInFewCandidates) {
+  // Two ranges that only get shorter together, to a bound that neither their
+  // halves nor a single page less reach soon.
+  constexpr uint64_t kBound = (uint64_t{1} << 31) + 5 * kPageSize;
+  const Predicate fails = [](const Program& program) {
+    return program.steps.size() == 2 && program.steps[0].length >= kBound &&
+           program.steps[0].length == program.steps[1].length;
+  };
+  constexpr uint64_t kPages = (uint64_t{1} << 20) + 4;
+  const ShrinkResult result = ShrinkBy(
+      WithSteps({Call(Op::kMmap, 0, kPages), Call(Op::kMlock, 0, kPages)}),
+      fails);
+  EXPECT_EQ(result.program.steps[0].length, kBound);
+  EXPECT_LT(result.tried, 1000u);
+}
+
 TEST(ShrinkTest, GivesTheViolationOfTheShrunkProgram) {
   const ShrinkResult result =
       Shrink(WithSteps({Call(Op::kMmap, 0, 1), Call(Op::kMlock, 0, 1)}),
