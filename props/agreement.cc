@@ -274,10 +274,11 @@ bool PresentAgrees(const AgreementContext& context, Mismatch* mismatch) {
 // The mechanisms behind PG_mlocked (the walk of the reverse mapping up to 5.17,
 // mlock_count from 5.18) agree where a page has one mapping and always had: in
 // private anonymous memory of a program that never had a second address space.
-// Elsewhere mlock_count may undercount, and the specification allows it.
+// Elsewhere mlock_count may undercount, and the specification allows it. A page
+// that D26 has left Mlocked keeps the count of a locker that is gone.
 bool MlockedAgrees(const AgreementContext& context, Mismatch* mismatch) {
   if ((context.sees & wire::kSeesPageFlags) == 0 || context.forked ||
-      !ComparesResidency(context)) {
+      context.left_mlocked || !ComparesResidency(context)) {
     return true;
   }
   return ForPages(context, [&](int slot, uint64_t i, uint32_t bits,
@@ -353,7 +354,7 @@ bool ShmAgrees(const AgreementContext& context, Mismatch* mismatch) {
 // between the mechanisms in ways that no program can see.
 bool NrMlockAgrees(const AgreementContext& context, Mismatch* mismatch) {
   if ((context.sees & wire::kSeesCounters) == 0 || context.forked ||
-      !ComparesResidency(context)) {
+      context.left_mlocked || !ComparesResidency(context)) {
     return true;
   }
   // Any task: the one that has left an address space may have shared it.

@@ -57,6 +57,10 @@ struct AgreementContext {
   bool forked;
   // Reclaim was asked for at some time: what it leaves is its own affair.
   bool reclaimed;
+  // A defect of the model has left a page Mlocked that is in no VM_LOCKED
+  // mapping any more. Whether a later munlock takes that off depends on whether
+  // the kernel counts lockers (mlock_count, from 5.18).
+  bool left_mlocked;
   const Side& model;
   const Side& real;
   const Engine& model_engine;

@@ -249,6 +249,27 @@ TEST(AgreementTest, MlockedOfPagesThatForkSharedIsFree) {
   EXPECT_EQ(Compare(program, trace), std::nullopt);
 }
 
+// D26 takes the lock of page 1 and leaves it Mlocked. A kernel that counts
+// lockers does so for ever, the model only until the next munlock.
+TEST(AgreementTest, MlockedOfPagesThatADefectLeftIsFree) {
+  Program program = Parse(
+      "config { kernel: 'v6.18' cap_ipc_lock: true }"
+      "steps { mmap { length: 8192 prot: [READ, WRITE]"
+      "  flags: [PRIVATE, FIXED, ANONYMOUS, LOCKED] } }"
+      "steps { mremap { old_length: 4096 new_length: 4096"
+      "  flags: [MAYMOVE, FIXED, DONTUNMAP] new_addr { page: 8 } } }"
+      "steps { mlock { addr { page: 1 } length: 4096 } }"
+      "steps { munlock { addr { page: 1 } length: 4096 } }");
+  const auto with_page_mlocked = [&program] {
+    Trace trace = Faithful(program);
+    Task0(&trace.steps[3]).arena.mlocked[0] |= 2;
+    return Compare(program, trace);
+  };
+  EXPECT_EQ(with_page_mlocked()->property, "agree-mlocked");
+  program.config.defects = {Defect::kDontunmapUnlocksWhole};
+  EXPECT_EQ(with_page_mlocked(), std::nullopt);
+}
+
 TEST(AgreementTest, TheModelHasTheProtectionKeysOfTheTrace) {
   const Program program = Parse(
       "steps { mmap { length: 4096 prot: EXEC"

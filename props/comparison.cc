@@ -22,6 +22,7 @@ struct Comparison::State {
   Side model, real;
   bool forked = false;
   bool reclaimed = false;
+  bool left_mlocked = false;
   Mismatch mismatch;
 };
 
@@ -75,6 +76,25 @@ bool AsksForReclaim(const Step& step) {
          (step.op == Op::kMadvise && step.flags == uapi::kMadvPageout);
 }
 
+// D26 takes the lock of the pages beside those that move, and not Mlocked.
+bool MayLeaveMlocked(const Config& config, const Step& step) {
+  return step.op == Op::kMremap && (step.flags & uapi::kMremapDontunmap) != 0 &&
+         config.defects.Has(Defect::kDontunmapUnlocksWhole);
+}
+
+// Some private page is Mlocked outside of VM_LOCKED memory.
+bool HasMlockedUnlocked(const Engine& engine, int slot, const TaskState& task) {
+  constexpr uint32_t kOther = kRangeLocked | kRangeShared | kRangeFile |
+                              kRangeIo | kRangeHugetlb | kRangeSpecial;
+  for (const Range& range : task.ranges) {
+    if ((range.bits & kOther) != 0) continue;
+    for (Vpn page = range.start; page < range.end; page += Pages{1}) {
+      if (engine.ObservePage(slot, page).mlocked) return true;
+    }
+  }
+  return false;
+}
+
 constexpr uint32_t kEveryTask = (uint32_t{1} << kTaskSlots) - 1;
 
 }  // namespace
@@ -84,6 +104,7 @@ absl::Status Comparison::Start(const Config& config) {
   state.config = config;
   state.forked = false;
   state.reclaimed = false;
+  state.left_mlocked = false;
   over_ = false;
   steps_ = 0;
   if (absl::Status status = model_->Reset(config); !status.ok()) return status;
@@ -112,6 +133,11 @@ std::optional<Violation> Comparison::Run(const Step& step) {
     state.forked = true;
   }
   if (AsksForReclaim(step)) state.reclaimed = true;
+  if (MayLeaveMlocked(state.config, step) &&
+      HasMlockedUnlocked(*model_, step.task % kTaskSlots,
+                         state.model.world.tasks[step.task % kTaskSlots])) {
+    state.left_mlocked = true;
+  }
   if (step.op == Op::kFailAllocation && step.value != 0) {
     over_ = true;
     return std::nullopt;
@@ -121,6 +147,7 @@ std::optional<Violation> Comparison::Run(const Step& step) {
                                  .sees = sees_,
                                  .forked = state.forked,
                                  .reclaimed = state.reclaimed,
+                                 .left_mlocked = state.left_mlocked,
                                  .model = state.model,
                                  .real = state.real,
                                  .model_engine = *model_,

@@ -180,8 +180,23 @@ Allowed Resize(const StepContext& context, const Move& move) {
   return allowed;
 }
 
+// Where a move of several VMAs ends: at the first that may only move alone, a
+// SysV segment's of small pages (vma_multi_allowed); else at the source's end.
+Vpn SeveralEnd(const TaskState& task, const Move& move) {
+  const Range* const last = task.ranges.data() + task.ranges.size();
+  const Range* range = FindRange(task, move.start());
+  for (; range != last && range->start < move.tail_end(); ++range) {
+    const bool alone =
+        range->start <= move.start() && range->end >= move.tail_end();
+    if (range->Has(kRangeShm) && !range->Has(kRangeHugetlb) && !alone) {
+      return std::max(range->start, move.start());
+    }
+  }
+  return move.tail_end();
+}
+
 // The move of everything that is mapped in the source: no hole at its start,
-// and each VMA must be one that may move.
+// and each VMA must be one that may move, and with others if it is not alone.
 Allowed MoveSeveral(const StepContext& context, const Move& move) {
   const TaskState& task = context.task_before();
   const Range* range = SourceOf(task, move.start());
@@ -193,6 +208,9 @@ Allowed MoveSeveral(const StepContext& context, const Move& move) {
     if (move.dontunmap && range->Has(kRangeSpecial)) {
       return allowed.WithoutSuccess().Or(EINVAL);
     }
+  }
+  if (SeveralEnd(task, move) != move.tail_end()) {
+    return allowed.WithoutSuccess().Or(EFAULT);
   }
   return allowed;
 }
@@ -285,14 +303,76 @@ bool MremapErrno(const StepContext& context, Mismatch* mismatch) {
   return Check(context, allowed, mismatch);
 }
 
+// Each page of the target has become what its page of the source was; where the
+// source has a hole the target is as before.
+bool SeveralMoved(const StepContext& context, const Move& move, Vpn target,
+                  Mismatch* mismatch) {
+  const TaskState& before = context.task_before();
+  const TaskState& after = context.task_after();
+  const Vpn source = move.start(), source_end = move.tail_end();
+  const Vpn target_end = target + move.new_pages();
+  if (TouchesHugetlb(before, source, source_end)) return true;
+  // What the source was at a page of the target, and how far that reaches.
+  const auto source_of = [&](Vpn page, Vpn* until) {
+    const Vpn from = source + (page - target);
+    const Range* range = FindRange(before, from);
+    *until = target_end;
+    if (range == nullptr) return uint32_t{0};
+    const bool inside = range->start <= from;
+    const Vpn next = inside ? range->end : range->start;
+    if (next < source_end) *until = target + (next - source);
+    return inside ? range->bits | kMapped : uint32_t{0};
+  };
+  const auto range_bits = [](const TaskState& task, Vpn page) {
+    const Range* range = FindRange(task, page);
+    const bool inside = range != nullptr && range->start <= page;
+    return inside ? range->bits | kMapped : uint32_t{0};
+  };
+  for (Vpn page = target; page < target_end;) {
+    Vpn until;
+    const uint32_t was = source_of(page, &until);
+    const uint32_t want = was != 0 ? was : range_bits(before, page);
+    const uint32_t seen = range_bits(after, page);
+    if (want != seen) return FailPages(page, until, want, seen, mismatch);
+    page = until;
+  }
+  const auto left = [&](Vpn start, Vpn, uint32_t was) {
+    if (target <= start && start < target_end) {
+      Vpn until;
+      const uint32_t moved = source_of(start, &until);
+      return Want{moved != 0 ? moved : was};
+    }
+    if (source <= start && start < source_end && was != 0) {
+      return Want{move.dontunmap ? was & ~kLockBits : 0};
+    }
+    return Want{was};
+  };
+  const bool up = source < target;
+  return RangesBecame(
+      before, after, std::min(source, target), std::max(source_end, target_end),
+      up ? source_end : target_end, up ? target : source, left, mismatch);
+}
+
 // A failed call has changed nothing, except that MREMAP_FIXED may have unmapped
-// its target and its cut before it failed.
+// its target and its cut before it failed, or moved the first of several VMAs.
 bool FailedEffect(const StepContext& context, const Move& move,
                   Mismatch* mismatch) {
   const TaskState& before = context.task_before();
   const TaskState& after = context.task_after();
   if (!move.fixed || !Arguments(context, move).ok()) {
     return NothingChanged(before, after, mismatch);
+  }
+  if (move.several && context.outcome.Is(EFAULT) &&
+      SourceOf(before, move.start()) != nullptr) {
+    Move moved = move;
+    moved.old_bytes = moved.new_bytes =
+        AddressOf(SeveralEnd(before, move)) - move.address;
+    if (!CheckTask(before, after, WantTask::Unchanged(before), mismatch)) {
+      return false;
+    }
+    return moved.old_bytes == 0
+               ? NothingChanged(before, after, mismatch)
+               : SeveralMoved(context, moved, moved.target(), mismatch);
   }
   // From 6.17 on what the call itself asks comes first.
   const bool asked = context.outcome.Is(EFAULT) || context.outcome.Is(EAGAIN);
@@ -349,56 +429,6 @@ bool InPlaceEffect(const StepContext& context, const Move& move,
       before, after, move.start() + move.old_pages(),
       move.start() + move.new_pages(),
       [bits](Vpn, Vpn, uint32_t) { return Want{bits}; }, mismatch);
-}
-
-// Each page of the target has become what its page of the source was; where the
-// source has a hole the target is as before.
-bool SeveralMoved(const StepContext& context, const Move& move, Vpn target,
-                  Mismatch* mismatch) {
-  const TaskState& before = context.task_before();
-  const TaskState& after = context.task_after();
-  const Vpn source = move.start(), source_end = move.tail_end();
-  const Vpn target_end = target + move.new_pages();
-  if (TouchesHugetlb(before, source, source_end)) return true;
-  // What the source was at a page of the target, and how far that reaches.
-  const auto source_of = [&](Vpn page, Vpn* until) {
-    const Vpn from = source + (page - target);
-    const Range* range = FindRange(before, from);
-    *until = target_end;
-    if (range == nullptr) return uint32_t{0};
-    const bool inside = range->start <= from;
-    const Vpn next = inside ? range->end : range->start;
-    if (next < source_end) *until = target + (next - source);
-    return inside ? range->bits | kMapped : uint32_t{0};
-  };
-  const auto range_bits = [](const TaskState& task, Vpn page) {
-    const Range* range = FindRange(task, page);
-    const bool inside = range != nullptr && range->start <= page;
-    return inside ? range->bits | kMapped : uint32_t{0};
-  };
-  for (Vpn page = target; page < target_end;) {
-    Vpn until;
-    const uint32_t was = source_of(page, &until);
-    const uint32_t want = was != 0 ? was : range_bits(before, page);
-    const uint32_t seen = range_bits(after, page);
-    if (want != seen) return FailPages(page, until, want, seen, mismatch);
-    page = until;
-  }
-  const auto left = [&](Vpn start, Vpn, uint32_t was) {
-    if (target <= start && start < target_end) {
-      Vpn until;
-      const uint32_t moved = source_of(start, &until);
-      return Want{moved != 0 ? moved : was};
-    }
-    if (source <= start && start < source_end && was != 0) {
-      return Want{move.dontunmap ? was & ~kLockBits : 0};
-    }
-    return Want{was};
-  };
-  const bool up = source < target;
-  return RangesBecame(
-      before, after, std::min(source, target), std::max(source_end, target_end),
-      up ? source_end : target_end, up ? target : source, left, mismatch);
 }
 
 bool MovedEffect(const StepContext& context, const Move& move, Vpn target,

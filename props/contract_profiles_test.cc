@@ -404,6 +404,42 @@ TEST(MremapTest, SeveralVmasMoveFrom617On) {
   EXPECT_FALSE(c.Holds("mremap-effect"));
 }
 
+TEST(MremapTest, ASegmentMovesAloneOnly) {
+  Case c = MremapCase("v6.18", 4, 4, uapi::kMremapFixed);
+  c.Map(2, 2, kPlain | kRangeShared | kRangeFile | kRangeShm);
+  c.Map(0, 1, kPlain | kRangeLocked);
+  EXPECT_TRUE(c.Holds("mremap-errno", kEfault));
+  EXPECT_FALSE(c.Holds("mremap-errno", Address(8)));
+  // What lies before the segment has moved.
+  c.outcome = kEfault;
+  EXPECT_FALSE(c.Holds("mremap-effect"));
+  Set(&c.is(), 0, 1, 0);
+  Set(&c.is(), 8, 1, kPlain | kRangeLocked);
+  EXPECT_TRUE(c.Holds("mremap-effect"));
+  Set(&c.is(), 2, 2, 0);
+  Set(&c.is(), 10, 2, kPlain | kRangeShared | kRangeFile | kRangeShm);
+  EXPECT_FALSE(c.Holds("mremap-effect"));
+}
+
+TEST(MremapTest, ASegmentBeforeAHoleStays) {
+  Case c = MremapCase("v6.18", 4, 4, uapi::kMremapFixed);
+  c.Map(0, 2, kPlain | kRangeShared | kRangeFile | kRangeShm);
+  c.Map(8, 1, kPlain);
+  EXPECT_TRUE(c.Holds("mremap-errno", kEfault));
+  EXPECT_FALSE(c.Holds("mremap-errno", Address(8)));
+  c.outcome = kEfault;
+  EXPECT_TRUE(c.Holds("mremap-effect"));
+  Set(&c.is(), 8, 1, 0);
+  EXPECT_FALSE(c.Holds("mremap-effect"));
+}
+
+TEST(MremapTest, APartOfASegmentMoves) {
+  Case c = MremapCase("v6.18", 2, 2, uapi::kMremapFixed);
+  c.Map(0, 4, kPlain | kRangeShared | kRangeFile | kRangeShm);
+  EXPECT_TRUE(c.Holds("mremap-errno", Address(8)));
+  EXPECT_FALSE(c.Holds("mremap-errno", kEfault));
+}
+
 TEST(MremapTest, WhatIsNotThereCannotBeCutFrom516On) {
   Case c = MremapCase("v4.9", 2, 1, 0);
   EXPECT_TRUE(c.Holds("mremap-errno", Address(0)));

@@ -340,6 +340,12 @@ Outcome MremapVma(Machine& machine, int mm, Request request, Tail* tail) {
   return MremapTo(machine, mm, request, tail);
 }
 
+// vma_multi_allowed: not a file that has a say in where it goes and is not
+// known to obey MREMAP_FIXED, as a SysV segment's (shm_get_unmapped_area).
+bool MayMoveWithOthers(const Vma& vma) {
+  return !vma.Is(kVmShm) || vma.Is(kVmHugetlb);
+}
+
 // remap_move: what is mapped in the range moves VMA by VMA, and holes between
 // them stay as wide as they are. What moved before a failure has moved.
 Outcome RemapMove(Machine& machine, int mm, const Request& whole, Tail* tail) {
@@ -353,6 +359,10 @@ Outcome RemapMove(Machine& machine, int mm, const Request& whole, Tail* tail) {
     Vpn from = std::max(page, space.vmas[index].start);
     // No hole at the start.
     if (page == start && from != start) return Outcome::Errno(EFAULT);
+    const bool alone = page == start && space.vmas[index].end >= end;
+    if (!alone && !MayMoveWithOthers(space.vmas[index])) {
+      return Outcome::Errno(EFAULT);
+    }
     Vpn to = std::min(end, space.vmas[index].end);
     Request part = whole;
     part.addr = AddressOf(from);

@@ -89,6 +89,24 @@ TEST(MremapTest, SeveralVmasMustNotBeginWithAHole) {
   EXPECT_EQ(scene.Run(Mremap(0, 2, 2, "MAYMOVE, FIXED", 8)), "EFAULT");
 }
 
+TEST(MremapTest, ASegmentDoesNotMoveWithOthers) {
+  Scene scene(k618);
+  scene.Run("shmget { shm: 1 size: 8192 }");
+  scene.Run("shmat { shm: 1 addr { page: 2 } }");
+  scene.Run(MmapAnonymous(0, 1, "LOCKED"));
+  EXPECT_EQ(scene.Run(Mremap(0, 4, 4, "MAYMOVE, FIXED", 8)), "EFAULT");
+  // What comes before it has moved.
+  EXPECT_TRUE(scene.VmLocked(8));
+  EXPECT_EQ(scene.vma(0), nullptr);
+  EXPECT_EQ(scene.vma(10), nullptr);
+  // Nor over a hole, but by itself and in part.
+  EXPECT_EQ(scene.Run(Mremap(2, 3, 3, "MAYMOVE, FIXED", 8)), "EFAULT");
+  EXPECT_TRUE(scene.VmLocked(8));
+  EXPECT_EQ(scene.Run(Mremap(2, 1, 1, "MAYMOVE, FIXED", 10)), "OK");
+  EXPECT_NE(scene.vma(10), nullptr);
+  EXPECT_NE(scene.vma(3), nullptr);
+}
+
 TEST(MremapTest, HugetlbMovesWithItsReservation) {
   Scene scene(R"(kernel: "v6.1" nr_hugepages: 1)");
   scene.Run(MmapAnonymous(0, 16, "HUGETLB"));
