@@ -70,20 +70,21 @@ struct Reply {
 
 // ---- The agent's side. ----
 
+// Descriptors are those of RunAgent, or negative errnos.
 struct Agent {
-  int vmstat = -1, stat_refresh = -1, nr_hugepages = -1, reclaim = -1;
-  int64_t pool = 0;  // huge pages in the pool
-  int64_t start[kCounterCount] = {};
+  int vmstat, stat_refresh, nr_hugepages, reclaim;
+  int64_t pool;  // huge pages in the pool
+  int64_t start[kCounterCount];
   // Of the programs' control group.
-  int memory_current = -1, memory_events = -1;
-  int memory_high = -1, memory_max = -1, swap_max = -1;
+  int memory_current, memory_events;
+  int memory_high, memory_max, swap_max;
   // Since kLimit.
-  uint32_t nth = 0;
-  int64_t limited_at = 0;  // memory.current, bytes
-  int64_t ooms = 0;        // memory.events, oom
-  char text[32 << 10];     // of /proc/vmstat, about 6 KiB
+  uint32_t nth;
+  int64_t limited_at;   // memory.current, bytes
+  int64_t ooms;         // memory.events, oom
+  char text[32 << 10];  // of /proc/vmstat, about 6 KiB
 };
-Agent agent;
+constinit Agent agent{};
 alignas(kPageSize) char cold_page[kPageSize];
 
 int Open(const char* path, int flags) {

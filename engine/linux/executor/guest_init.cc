@@ -73,7 +73,7 @@ struct Line {
   }
 };
 
-int control = -1;  // ttyS1
+int control;  // ttyS1, once it is open
 
 void Say(Line& line) {
   line.text[line.size] = '\n';

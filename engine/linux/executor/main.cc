@@ -209,6 +209,7 @@ int64_t RunGo(const host_protocol::Go& go, Buffer* batch, Buffer* result) {
 
 void Main(int argc, char** argv) {
   process.whole_image = true;
+  process.kernel_stack = AddressOf(argv);
   if (argc >= 1 && IsGuestInit(argv[0])) {
     if (IsRandomized()) StartAgain(kGuestPath, kGuestPath, kPlacedArgument);
     RunGuest();

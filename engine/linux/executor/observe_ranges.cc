@@ -131,8 +131,7 @@ void QuickRanges(uint64_t pages, const SharedState& shared, RangeList* list) {
   Span both{std::min(arena.start, heap.start), std::max(arena.end, heap.end)};
   if (pages != kNoLimit) {
     // The lock of each VMA need not be asked for if there is none at all.
-    bool locks = IsLocked(arena) || IsLocked(heap);
-    Walk({Source::kQuick, both, pages, locks}, shared, list, nullptr);
+    Walk({Source::kQuick, both, pages, IsLocked(both)}, shared, list, nullptr);
     if (list->pages == pages) return;
   }
   // Something is elsewhere, where the kernel placed it.

@@ -33,12 +33,15 @@ struct Process {
   Layout layout;
   // The image is the executor's own, with nothing in it that calls the vDSO.
   bool whole_image;
+  // An address in the stack that the kernel made, if nothing uses it any more.
+  uint64_t kernel_stack;
   bool slots_open;      // files and secrets have their descriptors
   bool has_kpageflags;  // kKpageflagsFd is open
   bool has_procmap;     // PROCMAP_QUERY works (6.11)
   bool shows_onfault;   // smaps has a name for VM_LOCKONFAULT (6.12)
   bool shows_guards;    // pagemap has a bit for guard pages (6.15)
-  bool files_changed;   // since BeginProgram: contents or size
+  bool has_protection_keys;
+  bool files_changed;  // since BeginProgram: contents or size
   // Steps have run that may have changed what smaps alone shows, since it was
   // read.
   bool flags_changed;

@@ -30,6 +30,8 @@ namespace lockstep::executor {
 namespace {
 
 constexpr uint64_t kMillisecond = 1'000'000;
+// Milliseconds that a step may take if nobody has set a limit.
+constexpr uint64_t kUsualStepLimit = 2'000;
 // How long killed processes are waited for. They may be deep in a system call.
 constexpr uint64_t kReapLimit = 10'000 * kMillisecond;
 constexpr uint64_t kInterruptPeriod = 50 * kMillisecond;
@@ -133,7 +135,8 @@ void Processes::Reap(pid_t leaver) {
 
 Waited Processes::Await(pid_t leaver) {
   Control* control = TheControl();
-  const uint64_t limit = step_limit_ms_ * kMillisecond;
+  const uint64_t limit =
+      (step_limit_ms_ != 0 ? step_limit_ms_ : kUsualStepLimit) * kMillisecond;
   const uint64_t period = std::clamp(limit / 4, kMillisecond, kInterruptPeriod);
   const timespec tick = {0, static_cast<long>(period)};
   uint32_t beats = control->beats.load();

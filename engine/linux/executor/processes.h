@@ -72,7 +72,7 @@ class Processes {
   Waited Await(pid_t leaver);
   void Reap(pid_t leaver);
 
-  uint32_t step_limit_ms_ = 2000;
+  uint32_t step_limit_ms_ = 0;  // 0: kUsualStepLimit
   bool mapped_ = false;
   bool own_namespaces_ = false;
   bool (*interrupted_)() = nullptr;

@@ -103,9 +103,10 @@ void LearnLayout() {
   while (walk.Next(&vma)) {
     if (layout.image_count == kMaxImageVmas) Fatal(E2BIG);
     bool special = (vma.bits & kRangeSpecial) != 0;
-    // [vdso] and its data: nothing here calls it, and every walk over the image
-    // would pay for its VMAs.
-    if (special && process.whole_image && Unmap(vma.span)) continue;
+    // [vdso] and its data, which nothing here calls, and the first stack: every
+    // walk over the image would pay for their VMAs.
+    const bool unused = special || vma.span.Covers(process.kernel_stack);
+    if (unused && process.whole_image && Unmap(vma.span)) continue;
     layout.image[layout.image_count++] = {vma.span, special};
     uint64_t pages = PagesOf(vma.span.end - vma.span.start).n;
     (special ? layout.image_other : layout.image_lockable) += pages;
@@ -193,6 +194,7 @@ void AdoptProcess() {
   process.has_procmap = ProbeProcmapQuery();
   process.shows_onfault = OnfaultIsShown();
   process.shows_guards = GuardsAreShown();
+  process.has_protection_keys = HasProtectionKeys();
   LearnLayout();
   if (int error = CatchFaults(0); error != 0) Fatal(error);
 }
@@ -279,7 +281,7 @@ uint32_t WhatIsSeen() {
          (process.shows_onfault ? wire::kSeesOnfault : 0u) |
          (guest_actions != nullptr ? wire::kSeesCounters : 0u) |
          (process.shows_guards ? wire::kSeesGuards : 0u) |
-         (HasProtectionKeys() ? wire::kHasProtectionKeys : 0u);
+         (process.has_protection_keys ? wire::kHasProtectionKeys : 0u);
 }
 
 }  // namespace lockstep::executor

@@ -10,15 +10,19 @@
 
 #include "engine/linux/executor/main.h"
 
-// The stack begins with argc, then argv (System V ABI, 3.4.1).
+// The kernel's stack begins with argc, then argv (System V ABI, 3.4.1). What
+// runs has a stack in the image: a VMA less in every process (LearnLayout).
 asm(".globl _start\n"
     ".type _start, @function\n"
     "_start:\n\t"
     "xor %ebp, %ebp\n\t"
     "mov %rsp, %rdi\n\t"
-    "and $-16, %rsp\n\t"
+    "lea lockstep_stack_end(%rip), %rsp\n\t"
     "call lockstep_start\n\t"
-    "ud2\n");
+    "ud2\n"
+    ".local lockstep_stack\n"
+    ".comm lockstep_stack, 65536, 64\n"
+    ".set lockstep_stack_end, lockstep_stack + 65536\n");
 
 extern "C" {
 
