@@ -91,6 +91,8 @@ constexpr BehaviourInfo kBehaviours[] = {
      "6.9: madvise_populate, faultin_page_range"},
     {Behaviour::kMadvGuard, "madv-guard",
      "6.13: madvise_guard_install; 6.15: of files"},
+    {Behaviour::kMergeIntoUntouched, "merge-into-untouched",
+     "6.16, 879bca0a2c4f: is_mergeable_anon_vma"},
     {Behaviour::kThpCowSplits, "thp-cow-splits", "5.8: do_huge_pmd_wp_page"},
     {Behaviour::kForkSkipsSharedHugetlb, "fork-skips-shared-hugetlb",
      "5.19: vma_needs_copy"},
@@ -162,6 +164,7 @@ constexpr uint64_t kSince618 = kSince612 | Behaviours({
                                                Behaviour::kMremapChecksFirst,
                                                Behaviour::kMremapMovesSeveral,
                                                Behaviour::kMadvGuard,
+                                               Behaviour::kMergeIntoUntouched,
                                            });
 
 constexpr DefectSet kV312Defects = {

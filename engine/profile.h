@@ -79,7 +79,9 @@ enum class Behaviour : uint8_t {
   kMadvPopulateStops,   // MADV_POPULATE_* ends at a hole (6.9)
   kMadvGuard,           // MADV_GUARD_INSTALL, _REMOVE (6.13; of files 6.15)
 
-  // Faults and fork.
+  // Faults, fork and VMAs.
+  kMergeIntoUntouched,      // a VMA with anonymous pages becomes one with a
+                            // neighbour that never had any (6.16)
   kThpCowSplits,            // a huge page is not copied whole after fork (5.8)
   kForkSkipsSharedHugetlb,  // the child faults shared hugetlb pages (5.19)
 };

@@ -136,9 +136,10 @@ TEST(ProfileTest, Version612HasWhatCameAfter61) {
 }
 
 TEST(ProfileTest, Version618HasWhatCameAfter612) {
-  EXPECT_THAT(Beyond(Named("v6.18"), Named("v6.12")),
-              UnorderedElementsAre("mremap-checks-first",
-                                   "mremap-moves-several", "madv-guard"));
+  EXPECT_THAT(
+      Beyond(Named("v6.18"), Named("v6.12")),
+      UnorderedElementsAre("mremap-checks-first", "mremap-moves-several",
+                           "madv-guard", "merge-into-untouched"));
   // Stable branches took it after 6.18.44.
   EXPECT_THAT(Beyond(Named("v6.12"), Named("v6.18")),
               UnorderedElementsAre("secretmem-per-user"));

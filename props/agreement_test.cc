@@ -226,6 +226,41 @@ TEST(AgreementTest, FaultAroundMayBringPagesOfFiles) {
   EXPECT_EQ(Compare(program, trace), std::nullopt);
 }
 
+TEST(AgreementTest, ReclaimMayLeaveTheZeroPage) {
+  const auto program = [](const std::string& between) {
+    return Parse(
+        "config { kernel: 'v6.18' cap_ipc_lock: true }"
+        "steps { mmap { length: 4096 prot: [READ, WRITE]"
+        "  flags: [PRIVATE, FIXED, ANONYMOUS, POPULATE] } }" +
+        between + "steps { madvise { length: 4096 advice: POPULATE_READ } }");
+  };
+  const auto with_zero_page = [](const Program& program) {
+    Trace trace = Faithful(program);
+    Task0(&trace.steps.back()).arena.zero[0] |= 1;
+    return Compare(program, trace);
+  };
+  EXPECT_EQ(with_zero_page(program(""))->property, "agree-page-kind");
+  EXPECT_EQ(with_zero_page(
+                program("steps { madvise { length: 4096 advice: FREE } }"
+                        "steps { madvise { length: 4096 advice: PAGEOUT } }")),
+            std::nullopt);
+}
+
+TEST(AgreementTest, NotMlockedAfterReclaimIsSaid) {
+  const Program program = Parse(
+      "config { kernel: 'v6.12' cap_ipc_lock: true }"
+      "steps { mmap { length: 4096 prot: [READ, WRITE]"
+      "  flags: [PRIVATE, FIXED, ANONYMOUS, POPULATE] } }"
+      "steps { madvise { length: 4096 advice: PAGEOUT } }"
+      "steps { mlock { length: 4096 } }");
+  Trace trace = Faithful(program);
+  Task0(&trace.steps[2]).arena.mlocked[0] = 0;
+  const std::optional<Violation> parted = Compare(program, trace);
+  ASSERT_TRUE(parted.has_value());
+  EXPECT_EQ(parted->property, "agree-mlocked");
+  EXPECT_THAT(parted->seen, HasSubstr("not Mlocked, after reclaim"));
+}
+
 TEST(AgreementTest, AnAddressOutsideIsAnywhere) {
   const Program program = Parse(
       "steps { mmap { length: 4096 flags: [PRIVATE, FIXED, ANONYMOUS] } }"

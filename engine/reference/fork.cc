@@ -84,7 +84,9 @@ void DupMmap(Machine& machine, int parent, int child) {
     Vma copy = vma;
     copy.flags &= ~kVmLockedMask;
     const bool wiped = vma.Is(kVmWipeonfork);
-    if (wiped) copy.anon_vma = 0;
+    // anon_vma_fork: one of its own for each VMA.
+    copy.forked = copy.anon_vma != 0 && !wiped;
+    copy.anon_vma = copy.forked ? machine.next_anon_vma++ : 0;
     InsertVma(machine, child, copy);
     if (!wiped) CopyPageRange(machine, parent, child, vma);
   }

@@ -57,6 +57,7 @@ struct Vma {
   ObjectId object = 0;    // 0: private anonymous
   uint64_t pgoff = 0;     // pages; of anonymous memory its page number at mmap
   uint32_t anon_vma = 0;  // 0: no anonymous page was ever mapped here
+  bool forked = false;    // the anon_vma has parents: fork made the VMA
 
   bool Is(uint32_t any_of) const { return (flags & any_of) != 0; }
   // Reads by the task and by get_user_pages for it are allowed.

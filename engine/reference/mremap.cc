@@ -138,6 +138,7 @@ void DontunmapComplete(Machine& machine, int mm, const Request& request,
   if (old.start == start && old.pages() == PagesOf(request.old_length)) {
     // unlink_anon_vmas: nothing is left of what it had.
     old.anon_vma = 0;
+    old.forked = false;
     if (old.object == 0) old.pgoff = old.start.n;
   }
   if (locked && machine.Has(Defect::kDontunmapDoubleCharge)) {

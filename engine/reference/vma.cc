@@ -14,15 +14,25 @@
 namespace lockstep::reference {
 namespace {
 
-// is_mergeable_anon_vma.
-bool AnonVmasFit(uint32_t a, uint32_t b) { return a == 0 || b == 0 || a == b; }
+// is_mergeable_anon_vma. Memory of a process and what fork gave it stay apart.
+bool AnonVmaFits(const Machine& machine, const Vma& middle,
+                 const Vma& neighbour) {
+  if (middle.anon_vma == neighbour.anon_vma) return true;
+  if (middle.anon_vma == 0) return !neighbour.forked;
+  return neighbour.anon_vma == 0 && !middle.forked &&
+         machine.Has(Behaviour::kMergeIntoUntouched);
+}
+
+// Both neighbours fit, but do they fit each other?
+bool NeighboursFit(uint32_t a, uint32_t b) {
+  return a == 0 || b == 0 || a == b;
+}
 
 // can_vma_merge_before/after: could b continue a, flags, object and offset?
 // No VMA with a close method merges, nor one that is special.
 bool CanMerge(const Vma& a, const Vma& b) {
   return a.end == b.start && a.flags == b.flags && a.object == b.object &&
          a.pgoff + a.pages().n == b.pgoff &&
-         AnonVmasFit(a.anon_vma, b.anon_vma) &&
          !a.Is(kVmSpecial | kVmHugetlb | kVmShm);
 }
 
@@ -124,10 +134,13 @@ std::optional<size_t> MergeVma(Machine& machine, int mm, Vpn start, Vpn end,
   size_t next = in_area && cut_tail ? area + 1 : area;
   bool has_prev = (!in_area || cut_head) && area > 0;
   bool has_next = (!in_area || cut_tail) && next < space.vmas.size();
-  bool with_prev = has_prev && CanMerge(space.vmas[area - 1], middle);
-  bool with_next = has_next && CanMerge(middle, space.vmas[next]);
+  bool with_prev = has_prev && CanMerge(space.vmas[area - 1], middle) &&
+                   AnonVmaFits(machine, middle, space.vmas[area - 1]);
+  bool with_next = has_next && CanMerge(middle, space.vmas[next]) &&
+                   AnonVmaFits(machine, middle, space.vmas[next]);
   if (with_prev && with_next &&
-      !AnonVmasFit(space.vmas[area - 1].anon_vma, space.vmas[next].anon_vma)) {
+      !NeighboursFit(space.vmas[area - 1].anon_vma,
+                     space.vmas[next].anon_vma)) {
     with_next = false;
   }
   if (!with_prev && !with_next) return std::nullopt;
@@ -186,9 +199,9 @@ void AnonVmaPrepare(Machine& machine, int mm, size_t index) {
   Vma& vma = space.vmas[index];
   if (vma.anon_vma != 0) return;
   // find_mergeable_anon_vma: a neighbour that could become one with this VMA by
-  // an mprotect lends its own.
+  // an mprotect lends its own, unless that has parents (reusable_anon_vma).
   auto lend = [](const Vma& a, const Vma& b) {
-    return a.end == b.start && a.object == b.object &&
+    return a.end == b.start && !a.forked && !b.forked && a.object == b.object &&
            ((a.flags ^ b.flags) & ~uint32_t{kVmAccess}) == 0 &&
            a.pgoff + a.pages().n == b.pgoff;
   };

@@ -3,6 +3,9 @@
 
 #include "engine/reference/vma.h"
 
+#include <string>
+
+#include "absl/strings/str_cat.h"
 #include "engine/reference/reference_testing.h"
 #include "gtest/gtest.h"
 
@@ -20,9 +23,35 @@ TEST(VmaTest, LockingTheMiddleMakesThreeOfOne) {
 TEST(VmaTest, UnlockingTheMiddleMakesOneOfThree) {
   Scene scene(R"(kernel: "v4.9")");
   scene.Run(MmapAnonymous(0, 3));
+  scene.Run(Touch(0));
   scene.Run(Mlock(1, 1));
   scene.Run(Munlock(1, 1));
   EXPECT_EQ(scene.map_count(), 1u);
+}
+
+// is_mergeable_anon_vma up to 6.15: not into what never had a page.
+TEST(VmaTest, AMappingWithPagesMergesIntoOneWithoutFrom616On) {
+  for (const char* kernel : {"v3.12", "v4.9", "v6.1", "v6.12", "v6.18"}) {
+    Scene scene(absl::StrCat("kernel: '", kernel, "'"));
+    scene.Run(MmapAnonymous(0, 3));
+    scene.Run(Mlock(1, 1));
+    scene.Run(Munlock(1, 1));
+    EXPECT_EQ(scene.map_count(), std::string(kernel) == "v6.18" ? 1u : 3u)
+        << kernel;
+  }
+}
+
+// What fork gave a process does not become one with what it maps itself.
+TEST(VmaTest, InheritedMappingsStayApart) {
+  Scene scene(R"(kernel: "v6.18")");
+  scene.Run(MmapAnonymous(1, 1));
+  scene.Run(Touch(1));
+  scene.Run("fork { child: 1 }");
+  scene.Run(MmapAnonymous(0, 1));
+  EXPECT_EQ(scene.map_count(), 1u);
+  const Machine& machine = scene.machine();
+  EXPECT_EQ(scene.Run("task: 1 " + MmapAnonymous(0, 1)), "OK");
+  EXPECT_EQ(machine.mms[machine.tasks[1].mm].vmas.size(), 2u);
 }
 
 TEST(VmaTest, LockOnFaultInTheMiddleOfALockedVmaMakesThree) {
