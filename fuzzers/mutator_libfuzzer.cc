@@ -1,0 +1,51 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What libFuzzer, and every engine with its interface, asks of a mutator.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzzers/mutator.h"
+#include "fuzzers/program_input.h"
+#include "fuzzers/target.h"
+
+namespace lockstep {
+namespace {
+
+Mutator& TheMutator() {
+  static Mutator& mutator = *new Mutator(TargetMutatorOptions());
+  return mutator;
+}
+
+// The input as a program; an empty one if it is none.
+Program ProgramOf(const uint8_t* data, size_t size) {
+  absl::StatusOr<const Program*> program =
+      ProgramInput::Shared().Parse(data, size);
+  return program.ok() ? **program : Program();
+}
+
+}  // namespace
+}  // namespace lockstep
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size,
+                                          size_t max_size, unsigned int seed) {
+  lockstep::Random random(seed);
+  lockstep::Program program = lockstep::ProgramOf(data, size);
+  lockstep::TheMutator().Mutate(random, &program);
+  const size_t written =
+      lockstep::ProgramInput::Shared().Write(program, data, max_size);
+  // Too little room for any program: what was there is as good.
+  return written != 0 ? written : size < max_size ? size : max_size;
+}
+
+extern "C" size_t LLVMFuzzerCustomCrossOver(const uint8_t* data1, size_t size1,
+                                            const uint8_t* data2, size_t size2,
+                                            uint8_t* out, size_t max_out_size,
+                                            unsigned int seed) {
+  lockstep::Random random(seed);
+  lockstep::Program program = lockstep::ProgramOf(data1, size1);
+  const lockstep::Program other = lockstep::ProgramOf(data2, size2);
+  lockstep::TheMutator().CrossOver(random, other, &program);
+  return lockstep::ProgramInput::Shared().Write(program, out, max_out_size);
+}

@@ -1,0 +1,54 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// One kernel without its defects: every property must hold, whatever the
+// program. LOCKSTEP_FUZZER_KERNEL names the profile. LOCKSTEP_FUZZ_DEFECTS in
+// the environment, a list as --defect= takes it, switches defects on.
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "engine/profile.h"
+#include "fuzzers/program_target.h"
+#include "fuzzers/target.h"
+
+namespace lockstep {
+namespace {
+
+const Profile& Kernel() {
+  static const Profile& kernel = **FindProfile(LOCKSTEP_FUZZER_KERNEL);
+  return kernel;
+}
+
+DefectSet Defects() {
+  const char* changes = std::getenv("LOCKSTEP_FUZZ_DEFECTS");
+  if (changes == nullptr) return DefectSet();
+  absl::StatusOr<DefectSet> defects = ParseDefects(Kernel(), changes);
+  if (!defects.ok()) {
+    std::fputs(absl::StrCat(LOCKSTEP_FUZZER, ": LOCKSTEP_FUZZ_DEFECTS: ",
+                            defects.status().message(), "\n")
+                   .c_str(),
+               stderr);
+    std::exit(2);
+  }
+  return *defects;
+}
+
+}  // namespace
+
+MutatorOptions TargetMutatorOptions() {
+  MutatorOptions options;
+  options.vocabulary.profile = &Kernel();
+  options.vocabulary.defects = Defects();
+  return options;
+}
+
+}  // namespace lockstep
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static lockstep::ProgramTarget& target = *new lockstep::ProgramTarget(
+      LOCKSTEP_FUZZER, &lockstep::Kernel(), lockstep::Defects());
+  return target.Run(data, size);
+}

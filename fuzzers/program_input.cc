@@ -1,0 +1,90 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fuzzers/program_input.h"
+
+#include <cstring>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "props/random.h"
+
+namespace lockstep {
+namespace {
+
+absl::StatusOr<Program> ParseEither(absl::string_view bytes) {
+  // No binary program begins with the byte of the text's header: it would be a
+  // group, which the format does not have.
+  absl::StatusOr<Program> program = !bytes.empty() && bytes[0] == '#'
+                                        ? ParseProgramText(bytes, "input")
+                                        : ParseProgramBinary(bytes, "input");
+  if (!program.ok()) return program;
+  const Config& config = program->config;
+  if (program->steps.size() > kMostInputSteps) {
+    return absl::OutOfRangeError(absl::StrCat("expected at most ",
+                                              kMostInputSteps, " steps, found ",
+                                              program->steps.size()));
+  }
+  const uint64_t pages =
+      config.memory_pages + config.image_lockable_pages +
+      (uint64_t{config.nr_hugepages} << config.hpage_pmd_order);
+  if (pages > kMostInputMemoryPages) {
+    return absl::OutOfRangeError(absl::StrCat("expected a machine of at most ",
+                                              kMostInputMemoryPages,
+                                              " pages, found ", pages));
+  }
+  return program;
+}
+
+}  // namespace
+
+ProgramInput& ProgramInput::Shared() {
+  static ProgramInput& shared = *new ProgramInput();
+  return shared;
+}
+
+ProgramInput::Entry& ProgramInput::EntryOf(absl::string_view bytes) {
+  uint64_t hash = bytes.size();
+  while (!bytes.empty()) {
+    uint64_t word = 0;
+    const size_t count = std::min(bytes.size(), sizeof word);
+    std::memcpy(&word, bytes.data(), count);
+    hash = Mix(hash ^ word);
+    bytes.remove_prefix(count);
+  }
+  return entries_[hash % kEntries];
+}
+
+absl::StatusOr<const Program*> ProgramInput::Parse(const uint8_t* data,
+                                                   size_t size) {
+  const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
+  Entry& entry = EntryOf(bytes);
+  if (size != 0 && entry.bytes == bytes) return &entry.program;
+  ++parsed_;
+  absl::StatusOr<Program> program = ParseEither(bytes);
+  if (!program.ok()) return program.status();
+  entry.bytes = std::string(bytes);
+  entry.program = *std::move(program);
+  return &entry.program;
+}
+
+size_t ProgramInput::Write(const Program& program, uint8_t* data, size_t max) {
+  Program written = program;
+  std::string bytes = FormatProgramBinary(written);
+  while (bytes.size() > max && !written.steps.empty()) {
+    // An eighth at a time: each round writes everything again.
+    const size_t steps = written.steps.size();
+    written.steps.resize(steps - std::max<size_t>(steps / 8, 1));
+    bytes = FormatProgramBinary(written);
+  }
+  if (bytes.size() > max) return 0;
+  std::memcpy(data, bytes.data(), bytes.size());
+  const size_t size = bytes.size();
+  Entry& entry = EntryOf(bytes);
+  entry.bytes = std::move(bytes);
+  entry.program = std::move(written);
+  return size;
+}
+
+}  // namespace lockstep
