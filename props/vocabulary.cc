@@ -24,8 +24,21 @@ void LeaveOutInterleavings(Step* step) {
   step->during = {};
 }
 
-// The calls that a process can make on any machine.
-bool RunsForReal(const Step& step) {
+// What the steps before tell; older ones say little about what is there now.
+Memory MemoryOf(const Config& config, absl::Span<const Step> before) {
+  constexpr size_t kLookBack = 32;
+  Memory memory(config);
+  const size_t first =
+      before.size() > kLookBack ? before.size() - kLookBack : 0;
+  for (const Step& step : before.subspan(first)) memory.Note(step);
+  return memory;
+}
+
+}  // namespace
+
+Vocabulary::Vocabulary(const VocabularyOptions& options) : options_(options) {}
+
+bool Vocabulary::RunsForReal(const Step& step) {
   switch (step.op) {
     case Op::kMmap: {
       const auto source = static_cast<MmapSource>(step.value);
@@ -42,9 +55,14 @@ bool RunsForReal(const Step& step) {
   }
 }
 
-}  // namespace
-
-Vocabulary::Vocabulary(const VocabularyOptions& options) : options_(options) {}
+void Vocabulary::ComposeStep(size_t index, Composer& composer,
+                             Step* step) const {
+  do {
+    *step = Step();
+    composer.Compose(index, step);
+    if (options_.real_kernel) LeaveOutInterleavings(step);
+  } while (options_.real_kernel && !RunsForReal(*step));
+}
 
 void Vocabulary::Generate(Random& random, Program* program) {
   program->config = NextConfig(random);
@@ -56,27 +74,27 @@ void Vocabulary::Generate(Random& random, Program* program) {
   Composer composer(random, program->config, memory, theme);
   for (size_t i = 0; i < options_.steps; ++i) {
     Step* step = &program->steps[i];
-    do {
-      *step = Step();
-      composer.Compose(i, step);
-      if (options_.real_kernel) LeaveOutInterleavings(step);
-    } while (options_.real_kernel && !RunsForReal(*step));
+    ComposeStep(i, composer, step);
     memory.Note(*step);
   }
 }
 
 Step Vocabulary::NextStep(Random& random, const Config& config,
                           absl::Span<const Step> before) {
-  // Older steps say little about what is there now.
-  constexpr size_t kLookBack = 32;
-  Memory memory(config);
-  const size_t first =
-      before.size() > kLookBack ? before.size() - kLookBack : 0;
-  for (const Step& step : before.subspan(first)) memory.Note(step);
+  const Memory memory = MemoryOf(config, before);
   const Theme theme = DrawTheme(random, config);
+  Composer composer(random, config, memory, theme);
   Step step;
-  Composer(random, config, memory, theme).Compose(before.size(), &step);
+  ComposeStep(before.size(), composer, &step);
   return step;
+}
+
+void Vocabulary::RedrawFields(Random& random, const Config& config,
+                              absl::Span<const Step> before, Step* step) {
+  const Memory memory = MemoryOf(config, before);
+  const Theme theme = DrawTheme(random, config);
+  Composer(random, config, memory, theme).Recompose(step);
+  if (options_.real_kernel) LeaveOutInterleavings(step);
 }
 
 }  // namespace lockstep

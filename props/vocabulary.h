@@ -33,6 +33,10 @@ struct VocabularyOptions {
   static constexpr uint64_t kMostRealLimit = 8 << 20;  // bytes
 };
 
+namespace vocabulary_internal {
+class Composer;
+}  // namespace vocabulary_internal
+
 class Vocabulary {
  public:
   explicit Vocabulary(const VocabularyOptions& options);
@@ -45,8 +49,18 @@ class Vocabulary {
   Config NextConfig(Random& random) const;
   Step NextStep(Random& random, const Config& config,
                 absl::Span<const Step> before);
+  // The same for a step whose call and task are chosen already. For a real
+  // kernel it may be one that cannot be run there.
+  void RedrawFields(Random& random, const Config& config,
+                    absl::Span<const Step> before, Step* step);
+
+  // False for what no process can do on a real kernel: environment actions,
+  // devices, huge pages, limits above kMostRealLimit.
+  static bool RunsForReal(const Step& step);
 
  private:
+  void ComposeStep(size_t index, vocabulary_internal::Composer& composer,
+                   Step* step) const;
   Config NextRealConfig(Random& random) const;
 
   VocabularyOptions options_;

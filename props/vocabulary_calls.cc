@@ -18,6 +18,16 @@ void Composer::Compose(size_t index, Step* step) {
   DrawInterleavings(step);
 }
 
+void Composer::Recompose(Step* step) {
+  const Op op = step->op;
+  const uint8_t task = step->task;
+  *step = Step();
+  step->op = op;
+  step->task = task;
+  DrawFields(step);
+  DrawInterleavings(step);
+}
+
 uint32_t Composer::DrawProtection() {
   const uint64_t kind = Below(32);
   if (kind < 22) return uapi::kProtRead | uapi::kProtWrite;

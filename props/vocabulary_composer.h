@@ -32,6 +32,8 @@ class Composer {
 
   // The `index`-th step of its program.
   void Compose(size_t index, Step* step);
+  // New fields and interleavings for the step's call and task.
+  void Recompose(Step* step);
 
  private:
   uint64_t Below(uint64_t n) { return random_.Below(n); }
