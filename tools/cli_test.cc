@@ -100,6 +100,26 @@ TEST(CommandLine, RefusesBadOptionsOfEachCommand) {
                   "unknown defect \"no-such\"");
 }
 
+TEST(CommandLine, SaysWhatDoesNotGoWithADriver) {
+  ExpectComplaint("fuzz --driver=afl", 2, "expected loop or libfuzzer");
+  ExpectComplaint("fuzz --corpus=x", 2,
+                  "--corpus=x: only libFuzzer has that, as --driver=libfuzzer");
+  ExpectComplaint("fuzz --fuzzers=x", 2, "--fuzzers=x: only libFuzzer");
+  const auto expect = [](const std::string& option,
+                         const std::string& expected) {
+    ExpectComplaint(absl::StrCat("fuzz --driver=libfuzzer ", option), 2,
+                    expected);
+  };
+  expect("--engine=host", "run on the model, expected reference");
+  expect("--kernel=all", "one target runs, expected one kernel");
+  expect("--steps=10", "only programs are counted, expected --count");
+  expect("--length=4", "coverage decides how long");
+  expect("--jobs=0", "--jobs=0: expected a number from 1");
+  expect("--out=/dev/null --fuzzers=/", "/dev/null: cannot");
+  ExpectComplaint("fuzz --driver=libfuzzer --fuzzers=/nonexistent --out=/tmp",
+                  3, "-DLOCKSTEP_FUZZERS=ON");
+}
+
 TEST(CommandLine, SaysWhatIsWrongWithAnEngine) {
   ExpectComplaint("run --engine=guest x", 2,
                   "expected reference, host, guest:");

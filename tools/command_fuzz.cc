@@ -8,16 +8,19 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
 #include "engine/reference/reference_engine.h"
 #include "props/hunt.h"
@@ -26,7 +29,9 @@
 #include "tools/command.h"
 #include "tools/finding_log.h"
 #include "tools/findings.h"
+#include "tools/fuzz_job.h"
 #include "tools/json.h"
+#include "tools/libfuzzer_driver.h"
 #include "tools/progress.h"
 #include "tools/real_engine.h"
 #include "tools/real_findings.h"
@@ -91,7 +96,11 @@ class FuzzCommand : public Command {
            "that kernel and written with both sides; on the host\nrepro.c is "
            "compiled with cc and run, and the report says how that ended. "
            "Judged\ndivergences, steps that cannot be run and programs that "
-           "are refused are counted.";
+           "are refused are counted.\n"
+           "With --driver=libfuzzer --jobs processes of the kernel's fuzz "
+           "target grow one\ncorpus. A defect that explains a finding is off "
+           "from then on. The hunt may be\nkilled: started again with the same "
+           "--out and --corpus it goes on.";
   }
   std::vector<Option> Options() override {
     std::vector<Option> rows = engine_.Rows(EngineRows::kProfiles);
@@ -104,13 +113,32 @@ class FuzzCommand : public Command {
          }},
         OptionalCount("--count", "how many programs", &count_),
         OptionalCount("--steps", "how many steps in all, such as 10M", &steps_),
-        CountOption("--length", "N", "steps of a program (16)", &length_),
+        OptionalCount("--length", "steps of a program (16)", &length_),
         OptionalCount("--seed", "of the random programs; drawn if not given",
                       &seed_),
-        CountOption("--jobs", "N", "threads (1); a real kernel has one",
+        CountOption("--jobs", "N",
+                    "threads, or processes of libFuzzer (1); a real kernel "
+                    "has one",
                     &jobs_),
         StringOption("--out", "DIRECTORY", "where findings go (findings)",
                      &out_),
+        {"--driver", "NAME",
+         "loop (if not given) or libfuzzer: by coverage, with the\nfuzz target "
+         "of the kernel, which -DLOCKSTEP_FUZZERS=ON builds",
+         [this](absl::string_view value) {
+           if (value != "loop" && value != "libfuzzer") {
+             return absl::InvalidArgumentError("expected loop or libfuzzer");
+           }
+           libfuzzer_ = value == "libfuzzer";
+           return absl::OkStatus();
+         }},
+        StringOption("--corpus", "DIRECTORY",
+                     "libFuzzer's inputs; what is new is added\n"
+                     "(fuzz-corpus/KERNEL)",
+                     &corpus_),
+        StringOption("--fuzzers", "DIRECTORY",
+                     "where the fuzz targets are, if not in the build",
+                     &fuzzers_),
         SwitchOption("--json", "one JSON object a finding and a kernel",
                      &json_),
     };
@@ -139,6 +167,7 @@ class FuzzCommand : public Command {
       return Fail(status);
     }
     StopOnSignal stop_on_signal;
+    if (libfuzzer_) return HuntByCoverage(*kernels[0], defects[0]);
     ExitStatus worst = kExitFine;
     for (size_t i = 0; i < kernels.size() && !stop_requested.load(); ++i) {
       worst = std::max(worst, HuntOn(*kernels[i], defects[i]));
@@ -164,23 +193,57 @@ class FuzzCommand : public Command {
           absl::StrCat("--jobs=", jobs_,
                        ": a real kernel runs programs on one CPU, expected 1"));
     }
-    if (length_ < 1 || length_ > kMaxSteps) {
+    if (Length() < 1 || Length() > kMaxSteps) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "--length=", length_, ": expected a number from 1 to ", kMaxSteps));
+          "--length=", Length(), ": expected a number from 1 to ", kMaxSteps));
+    }
+    return libfuzzer_ ? CheckLibFuzzer() : CheckLoop();
+  }
+  absl::Status CheckLoop() const {
+    for (const auto& [option, value] :
+         {std::pair{"--corpus", &corpus_}, std::pair{"--fuzzers", &fuzzers_}}) {
+      if (value->empty()) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(option, "=", *value,
+                       ": only libFuzzer has that, as --driver=libfuzzer"));
     }
     return absl::OkStatus();
   }
+  absl::Status CheckLibFuzzer() const {
+    constexpr absl::string_view kDriver = ": with --driver=libfuzzer ";
+    if (engine_.IsReal()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--engine=", engine_.engine, kDriver,
+                       "programs run on the model, expected reference"));
+    }
+    if (engine_.kernel == "all") {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--kernel=all", kDriver, "one target runs, expected one kernel"));
+    }
+    if (steps_) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--steps=", *steps_, kDriver,
+                       "only programs are counted, expected --count"));
+    }
+    if (length_) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--length=", *length_, kDriver,
+                       "coverage decides how long programs get"));
+    }
+    return absl::OkStatus();
+  }
+  uint64_t Length() const { return length_.value_or(16); }
 
   ExitStatus HuntOn(const Profile& kernel, DefectSet defects) {
     ProgressReporter progress(stderr, isatty(STDERR_FILENO) != 0,
                               std::string(kernel.name));
     FindingLog log(out_,
                    absl::StrCat("lockstep fuzz --kernel=", kernel.name,
-                                " --seed=", *seed_, " --length=", length_));
+                                " --seed=", *seed_, " --length=", Length()));
     HuntOptions options;
     options.vocabulary.profile = &kernel;
     options.vocabulary.defects = defects;
-    options.vocabulary.steps = length_;
+    options.vocabulary.steps = Length();
     options.seed = *seed_;
     options.jobs = static_cast<int>(jobs_);
     options.stop = &stop_requested;
@@ -215,6 +278,69 @@ class FuzzCommand : public Command {
     return findings.empty() ? kExitFine : kExitViolated;
   }
 
+  ExitStatus HuntByCoverage(const Profile& kernel, DefectSet defects) {
+    const std::string target = absl::StrCat(
+        "lockstep_", absl::StrReplaceAll(kernel.name, {{".", "_"}}), "_fuzzer");
+    absl::StatusOr<std::string> path = FindFuzzTarget(target, fuzzers_);
+    if (!path.ok()) return Fail(path.status());
+    const std::string label = absl::StrCat(kernel.name, " by coverage");
+    ProgressReporter progress(stderr, isatty(STDERR_FILENO) != 0, label);
+    LibFuzzerOptions options;
+    options.target = *path;
+    options.lockstep = std::filesystem::read_symlink("/proc/self/exe");
+    options.corpus =
+        corpus_.empty() ? absl::StrCat("fuzz-corpus/", kernel.name) : corpus_;
+    options.out = out_;
+    options.origin =
+        absl::StrCat("lockstep fuzz --driver=libfuzzer --kernel=", kernel.name,
+                     " --seed=", *seed_, " --jobs=", jobs_);
+    options.profile = &kernel;
+    options.defects = defects;
+    options.jobs = jobs_;
+    options.seed = *seed_;
+    options.stop = &stop_requested;
+    if (count_) options.max_programs = *count_;
+    if (time_ || !count_) options.max_time = time_.value_or(kDefaultTime);
+    options.say = [&](absl::string_view line) {
+      progress.Say(absl::StrCat(kernel.name, ": ", line));
+    };
+    options.on_progress = [&](const LibFuzzerProgress& now) {
+      progress.Update(now.seconds, FormatProgress(label, now));
+    };
+    absl::StatusOr<LibFuzzerResult> result = RunLibFuzzer(options);
+    progress.Finish();
+    if (!result.ok()) return Fail(result.status());
+    if (json_) {
+      for (const LoggedFinding& finding : result->findings) {
+        PrintJson(kernel, finding);
+      }
+      absl::PrintF("%s\n", JsonObject()
+                               .Add("kernel", kernel.name)
+                               .Add("seed", *seed_)
+                               .Add("programs", result->progress.programs)
+                               .Add("corpus", result->progress.corpus)
+                               .Add("seconds", result->progress.seconds)
+                               .Add("findings", result->progress.findings)
+                               .Add("crashes", result->crashes)
+                               .Add("left", result->left)
+                               .ToString());
+    } else {
+      absl::PrintF("%s, seed %d\n", FormatProgress(label, result->progress),
+                   *seed_);
+      for (const LoggedFinding& finding : result->findings) Print(finding);
+      for (const std::string& crash : result->crashes) {
+        absl::PrintF("  %s\n    the target died, no property is violated\n",
+                     crash);
+      }
+      if (result->left != 0) {
+        absl::PrintF("failing inputs left for the next start: %d\n",
+                     result->left);
+      }
+    }
+    return result->findings.empty() && result->crashes.empty() ? kExitFine
+                                                               : kExitViolated;
+  }
+
   ExitStatus FuzzReal() {
     if (absl::Status status = PrepareFindings(out_); !status.ok()) {
       return Fail(status);
@@ -237,7 +363,7 @@ class FuzzCommand : public Command {
     RealHuntOptions options;
     options.vocabulary.profile = real->profile;
     options.vocabulary.defects = real->defects;
-    options.vocabulary.steps = length_;
+    options.vocabulary.steps = Length();
     options.seed = *seed_;
     options.stop = &stop_requested;
     options.kernel = real->kernel.get();
@@ -291,7 +417,7 @@ class FuzzCommand : public Command {
     absl::StatusOr<FindingFiles> files = RenderRealFinding(
         finding, real,
         absl::StrCat("lockstep fuzz --engine=", engine_.engine,
-                     " --seed=", *seed_, " --length=", length_, ", program ",
+                     " --seed=", *seed_, " --length=", Length(), ", program ",
                      finding.index));
     if (!files.ok()) {
       // Whatever is wrong with the report, the program is not lost.
@@ -341,19 +467,21 @@ class FuzzCommand : public Command {
     return line;
   }
 
+  static void Print(const LoggedFinding& finding) {
+    absl::PrintF("  %s\n    %d steps, hit %d times%s\n    %s\n", finding.path,
+                 finding.program.steps.size(), finding.hits,
+                 finding.explained_by.empty()
+                     ? std::string()
+                     : absl::StrCat(", explained by ",
+                                    absl::StrJoin(Names(finding), ", ")),
+                 DebugString(finding.program, finding.violation));
+  }
+
   void Print(absl::string_view label,
              const std::vector<LoggedFinding>& findings,
              const HuntStatistics& statistics) {
     absl::PrintF("%s, seed %d\n", FormatProgress(label, statistics), *seed_);
-    for (const LoggedFinding& finding : findings) {
-      absl::PrintF("  %s\n    %d steps, hit %d times%s\n    %s\n", finding.path,
-                   finding.program.steps.size(), finding.hits,
-                   finding.explained_by.empty()
-                       ? std::string()
-                       : absl::StrCat(", explained by ",
-                                      absl::StrJoin(Names(finding), ", ")),
-                   DebugString(finding.program, finding.violation));
-    }
+    for (const LoggedFinding& finding : findings) Print(finding);
     absl::PrintF("\n%-20s %12s  outcomes\n", "call", "count");
     for (const OpInfo& info : AllOps()) {
       const uint64_t calls = statistics.outcomes.Calls(info.op);
@@ -367,25 +495,27 @@ class FuzzCommand : public Command {
     absl::PrintF("\n");
   }
 
+  static void PrintJson(const Profile& kernel, const LoggedFinding& finding) {
+    JsonObject line;
+    line.Add("finding", finding.path)
+        .Add("kernel", kernel.name)
+        .Add("property", finding.violation.property)
+        .Add("step", uint64_t{finding.violation.step})
+        .Add("steps", uint64_t{finding.program.steps.size()})
+        .Add("expected", finding.violation.expected)
+        .Add("seen", finding.violation.seen)
+        .Add("explained_by", Names(finding))
+        .Add("program_index", finding.index)
+        .Add("programs", finding.programs)
+        .Add("hits", finding.hits);
+    absl::PrintF("%s\n", line.ToString());
+  }
+
   void PrintJson(const Profile& kernel,
                  const std::vector<LoggedFinding>& findings,
                  const HuntStatistics& statistics,
                  const std::optional<JsonObject>& real) {
-    for (const LoggedFinding& finding : findings) {
-      JsonObject line;
-      line.Add("finding", finding.path)
-          .Add("kernel", kernel.name)
-          .Add("property", finding.violation.property)
-          .Add("step", uint64_t{finding.violation.step})
-          .Add("steps", uint64_t{finding.program.steps.size()})
-          .Add("expected", finding.violation.expected)
-          .Add("seen", finding.violation.seen)
-          .Add("explained_by", Names(finding))
-          .Add("program_index", finding.index)
-          .Add("programs", finding.programs)
-          .Add("hits", finding.hits);
-      absl::PrintF("%s\n", line.ToString());
-    }
+    for (const LoggedFinding& finding : findings) PrintJson(kernel, finding);
     JsonObject calls, hits;
     for (const OpInfo& info : AllOps()) {
       if (statistics.outcomes.Calls(info.op) == 0) continue;
@@ -425,9 +555,12 @@ class FuzzCommand : public Command {
   std::optional<uint64_t> seed_;
   std::optional<uint64_t> count_;
   std::optional<uint64_t> steps_;
-  uint64_t length_ = 16;
+  std::optional<uint64_t> length_;
   uint64_t jobs_ = 1;
   std::string out_ = "findings";
+  bool libfuzzer_ = false;
+  std::string corpus_;
+  std::string fuzzers_;
   bool json_ = false;
 };
 

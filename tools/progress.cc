@@ -43,13 +43,17 @@ ProgressReporter::ProgressReporter(std::FILE* out, bool terminal,
     : out_(out), terminal_(terminal), label_(std::move(label)) {}
 
 void ProgressReporter::Update(const HuntProgress& progress) {
+  Update(progress.seconds, FormatProgress(label_, progress));
+}
+
+void ProgressReporter::Update(double seconds, absl::string_view line) {
   if (terminal_) {
-    Write(out_, absl::StrCat(kRewrite, FormatProgress(label_, progress)));
+    Write(out_, absl::StrCat(kRewrite, line));
     return;
   }
-  if (progress.seconds - last_line_ < kSecondsBetweenLines) return;
-  last_line_ = progress.seconds;
-  Write(out_, absl::StrCat(FormatProgress(label_, progress), "\n"));
+  if (seconds - last_line_ < kSecondsBetweenLines) return;
+  last_line_ = seconds;
+  Write(out_, absl::StrCat(line, "\n"));
 }
 
 void ProgressReporter::Say(absl::string_view line) {

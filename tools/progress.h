@@ -21,6 +21,8 @@ class ProgressReporter {
   ProgressReporter(std::FILE* out, bool terminal, std::string label);
   // Called now and then, at most once a second.
   void Update(const HuntProgress& progress);
+  // The same with the text of the line, label included.
+  void Update(double seconds, absl::string_view line);
   // A line that stays.
   void Say(absl::string_view line);
   // Takes the line on the terminal away.
