@@ -60,9 +60,13 @@ void ProgramTarget::Report(Program program, const Violation& violation) {
                                   " (not on a fresh engine: the engine kept "
                                   "something from an earlier input)");
   }
-  const std::string replay =
-      absl::StrCat("lockstep run --kernel=", program.config.profile->name,
-                   " --defect=none", program.config.defects.empty() ? "" : ",");
+  std::string replay = "lockstep run";
+  if (kernel_ != nullptr) {
+    absl::StrAppend(&replay, " --kernel=", kernel_->name, " --defect=none");
+    for (const DefectInfo& info : AllDefects()) {
+      if (defects_.Has(info.defect)) absl::StrAppend(&replay, ",+", info.name);
+    }
+  }
   ReportAndAbort(name_, program, shown, replay);
 }
 

@@ -1,0 +1,39 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fuzzers/kernel_choice.h"
+
+#include <cstdlib>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_format.h"
+
+namespace lockstep {
+namespace {
+
+[[noreturn]] void Refuse(const char* variable, const absl::Status& status) {
+  absl::FPrintF(stderr, "%s: %s\n", variable, status.message());
+  std::exit(2);
+}
+
+}  // namespace
+
+std::optional<KernelChoice> KernelFromEnvironment() {
+  const char* kernel = std::getenv("LOCKSTEP_FUZZ_KERNEL");
+  const char* changes = std::getenv("LOCKSTEP_FUZZ_DEFECTS");
+  if (kernel == nullptr) {
+    if (changes == nullptr) return std::nullopt;
+    Refuse("LOCKSTEP_FUZZ_DEFECTS",
+           absl::InvalidArgumentError(
+               "expected LOCKSTEP_FUZZ_KERNEL, the profile, beside it"));
+  }
+  const absl::StatusOr<const Profile*> profile = FindProfile(kernel);
+  if (!profile.ok()) Refuse("LOCKSTEP_FUZZ_KERNEL", profile.status());
+  const absl::StatusOr<DefectSet> defects =
+      ParseDefects(**profile, changes == nullptr ? "" : changes);
+  if (!defects.ok()) Refuse("LOCKSTEP_FUZZ_DEFECTS", defects.status());
+  return KernelChoice{*profile, *defects};
+}
+
+}  // namespace lockstep

@@ -1,0 +1,87 @@
+// Copyright 2026 The Lockstep Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What the executor writes, from an executor that a stranger's program may have
+// taken over: traces or an error, and traces that can be judged.
+//
+// Input: a byte that chooses the program, then the bytes of the result buffer.
+// Magic number and size of its header are put right, so that what comes behind
+// is reached.
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_format.h"
+#include "engine/linux/trace.h"
+#include "engine/linux/wire.h"
+#include "engine/program.h"
+#include "fuzzers/statistics.h"
+#include "fuzzers/target.h"
+#include "props/random.h"
+#include "props/trace_judge.h"
+#include "props/vocabulary.h"
+
+namespace lockstep {
+namespace {
+
+// The programs that a trace can be of: 1 to 4 steps each.
+const std::vector<Program>& Programs() {
+  static const std::vector<Program>& programs = *[] {
+    auto* made = new std::vector<Program>(128);
+    for (size_t i = 0; i < made->size(); ++i) {
+      VocabularyOptions options;
+      options.real_kernel = true;
+      options.steps = 1 + i % 4;
+      Random random(i);
+      Vocabulary(options).Generate(random, &(*made)[i]);
+    }
+    return made;
+  }();
+  return programs;
+}
+
+int Run(const uint8_t* data, size_t size) {
+  if (size == 0) return -1;
+  const size_t choice = data[0];
+  const Program& program = Programs()[choice / 2];
+  const wire::Look look =
+      choice % 2 == 0 ? wire::Look::kPages : wire::Look::kAccounting;
+  std::string bytes(reinterpret_cast<const char*>(data + 1), size - 1);
+  bytes.resize(std::max(bytes.size() & ~size_t{7}, sizeof(wire::ResultHeader)));
+  wire::ResultHeader header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  header.magic = wire::kMagic;
+  header.bytes = bytes.size();
+  std::memcpy(bytes.data(), &header, sizeof header);
+
+  const absl::StatusOr<std::vector<Trace>> traces =
+      DecodeResult({&program, 1}, look, bytes);
+  if (!traces.ok()) {
+    if (traces.status().message().empty()) {
+      absl::FPrintF(stderr, "%s: an error without a message\n",
+                    LOCKSTEP_FUZZER);
+      std::abort();
+    }
+    return 0;
+  }
+  static TraceJudge& judge = *new TraceJudge("host");
+  for (const Trace& trace : *traces) {
+    CountProgram(trace.steps.size());
+    if (trace.end == wire::End::kRefused) continue;
+    // Any answer will do.
+    (void)judge.Judge(program, trace);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace lockstep
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  return lockstep::Run(data, size);
+}
