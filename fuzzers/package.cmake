@@ -5,7 +5,7 @@
 add_library(lockstep_target_info STATIC dictionary.cc target_files.cc)
 target_link_libraries(lockstep_target_info
   PUBLIC lockstep_engine absl::span absl::statusor absl::strings
-  PRIVATE lockstep_props lockstep_reference lockstep_proto absl::str_format)
+  PRIVATE lockstep_fuzzing lockstep_props lockstep_reference lockstep_proto absl::str_format)
 add_executable(lockstep_target_files target_files_main.cc)
 target_link_libraries(lockstep_target_files PRIVATE
   lockstep_target_info lockstep_engine absl::str_format)

@@ -10,16 +10,21 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "engine/linux/trace.h"
+#include "engine/linux/trace_testing.h"
 #include "engine/program.h"
 #include "engine/reference/reference_engine.h"
 #include "fuzzers/dictionary.h"
+#include "fuzzers/trace_programs.h"
 #include "props/property.h"
 #include "props/runner.h"
 
@@ -70,6 +75,21 @@ absl::StatusOr<bool> IsSound(const Program& program) {
   return !violation->has_value();
 }
 
+// What an executor would write of the programs of lockstep_trace_fuzzer, if the
+// kernel underneath were the model. The first byte chooses program and look.
+SeedCorpus TraceSeeds() {
+  SeedCorpus seeds;
+  reference::ReferenceEngine engine;
+  const std::vector<Program>& programs = TracePrograms();
+  for (size_t i = 0; i < programs.size(); ++i) {
+    const Trace trace = RecordTrace(programs[i], &engine);
+    seeds.emplace(absl::StrFormat("trace-%03d", i),
+                  absl::StrCat(std::string(1, static_cast<char>(2 * i)),
+                               ResultBytes({trace}).bytes()));
+  }
+  return seeds;
+}
+
 // The program's seed for the target; nothing if it is none.
 absl::StatusOr<std::optional<std::string>> Seed(InputKind inputs,
                                                 const fs::path& path,
@@ -110,6 +130,7 @@ const TargetInfo* FindTarget(absl::string_view name) {
 
 absl::StatusOr<SeedCorpus> Seeds(const TargetInfo& target,
                                  const std::string& corpus) {
+  if (target.inputs == InputKind::kTrace) return TraceSeeds();
   SeedCorpus seeds;
   std::error_code error;
   for (fs::recursive_directory_iterator i(corpus, error), end; i != end;

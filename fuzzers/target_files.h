@@ -44,8 +44,8 @@ const TargetInfo* FindTarget(absl::string_view name);
 using SeedCorpus = std::map<std::string, std::string>;
 
 // The seeds of the target from the programs below `corpus`, a folder like
-// corpus/. NotFound if it has none; what LoadProgram returns if one does not
-// load.
+// corpus/; those of traces need none. NotFound if it has none; what LoadProgram
+// returns if one does not load.
 absl::StatusOr<SeedCorpus> Seeds(const TargetInfo& target,
                                  const std::string& corpus);
 

@@ -3,6 +3,7 @@
 
 #include "fuzzers/target_files.h"
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -18,10 +19,13 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "engine/defect.h"
+#include "engine/linux/trace.h"
+#include "engine/linux/wire.h"
 #include "engine/program.h"
 #include "engine/reference/reference_engine.h"
 #include "engine/step.h"
 #include "fuzzers/dictionary.h"
+#include "fuzzers/trace_programs.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "props/property.h"
@@ -79,7 +83,10 @@ TEST(TargetFiles, AreNamedByLettersDigitsAndLines) {
 
 TEST(TargetFiles, MakeASeedOfEachProgramOfTheCorpus) {
   for (const TargetInfo& target : AllTargets()) {
-    if (target.inputs == InputKind::kSoundProgram) continue;
+    if (target.inputs == InputKind::kSoundProgram ||
+        target.inputs == InputKind::kTrace) {
+      continue;
+    }
     EXPECT_GE(SeedsOf(target.name).size(), Programs().size()) << target.name;
   }
 }
@@ -112,6 +119,20 @@ TEST(TargetFiles, SeedsOfFilesKeepAllThatAFileSays) {
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_FALSE(file->expectations.empty());
   EXPECT_EQ(*seed, *file);
+}
+
+TEST(TargetFiles, SeedsOfTracesAreTraces) {
+  const std::vector<Program>& programs = TracePrograms();
+  const SeedCorpus seeds = SeedsOf("lockstep_trace_fuzzer");
+  ASSERT_THAT(seeds, SizeIs(programs.size()));
+  for (const auto& [name, bytes] : seeds) {
+    const Program& program = programs[static_cast<uint8_t>(bytes[0]) / 2];
+    const absl::StatusOr<std::vector<Trace>> traces = DecodeResult(
+        {&program, 1}, wire::Look::kPages, absl::string_view(bytes).substr(1));
+    ASSERT_TRUE(traces.ok()) << name << ": " << traces.status();
+    ASSERT_THAT(*traces, SizeIs(1));
+    EXPECT_THAT(traces->front().steps, SizeIs(program.steps.size())) << name;
+  }
 }
 
 TEST(TargetFiles, SeedsAreTheSameEachTime) {

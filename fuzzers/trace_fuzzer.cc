@@ -22,33 +22,16 @@
 #include "engine/program.h"
 #include "fuzzers/statistics.h"
 #include "fuzzers/target.h"
-#include "props/random.h"
+#include "fuzzers/trace_programs.h"
 #include "props/trace_judge.h"
-#include "props/vocabulary.h"
 
 namespace lockstep {
 namespace {
 
-// The programs that a trace can be of: 1 to 4 steps each.
-const std::vector<Program>& Programs() {
-  static const std::vector<Program>& programs = *[] {
-    auto* made = new std::vector<Program>(128);
-    for (size_t i = 0; i < made->size(); ++i) {
-      VocabularyOptions options;
-      options.real_kernel = true;
-      options.steps = 1 + i % 4;
-      Random random(i);
-      Vocabulary(options).Generate(random, &(*made)[i]);
-    }
-    return made;
-  }();
-  return programs;
-}
-
 int Run(const uint8_t* data, size_t size) {
   if (size == 0) return -1;
   const size_t choice = data[0];
-  const Program& program = Programs()[choice / 2];
+  const Program& program = TracePrograms()[choice / 2];
   const wire::Look look =
       choice % 2 == 0 ? wire::Look::kPages : wire::Look::kAccounting;
   std::string bytes(reinterpret_cast<const char*>(data + 1), size - 1);
