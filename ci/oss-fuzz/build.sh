@@ -52,13 +52,10 @@ if [[ -d $SRC/abseil-cpp && -d $SRC/protobuf ]]; then
   libraries=(-DCMAKE_PREFIX_PATH="$installed")
 fi
 
-# The machine that runs the targets has libc, and the C++ library or not.
 build() {
   cmake_build lockstep "$SRC/lockstep" "$@" -- \
     -DLOCKSTEP_FUZZERS=ON -DLIB_FUZZING_ENGINE="$LIB_FUZZING_ENGINE" \
-    -DLOCKSTEP_BENCHMARKS=OFF -DProtobuf_USE_STATIC_LIBS=ON \
-    -DCMAKE_EXE_LINKER_FLAGS="-static-libstdc++ -static-libgcc" \
-    "${libraries[@]}"
+    -DLOCKSTEP_BENCHMARKS=OFF -DLOCKSTEP_STATIC=ON "${libraries[@]}"
 }
 build lockstep_target_files
 fuzzers=$WORK/lockstep-$SANITIZER/fuzzers
