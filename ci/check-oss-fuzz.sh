@@ -19,6 +19,7 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source ci/oss-fuzz/local.sh
 
 all=(libfuzzer-address libfuzzer-undefined libfuzzer-coverage afl-address)
 wanted=()
@@ -51,17 +52,6 @@ if [[ " ${wanted[*]} " == *" afl-"* ]]; then
   need afl-clang-fast afl-clang-fast++ afl-fuzz
 fi
 
-# The image's flags.
-undefined=array-bounds,bool,builtin,enum,function,integer-divide-by-zero,null
-undefined+=,object-size,return,returns-nonnull-attribute,shift
-undefined+=,signed-integer-overflow,unreachable,vla-bound,vptr
-declare -A sanitizer_flags=(
-  [address]='-fsanitize=address -fsanitize-address-use-after-scope'
-  [undefined]="-fsanitize=$undefined,unsigned-integer-overflow -fno-sanitize-recover=$undefined"
-  [coverage]='-fprofile-instr-generate -fcoverage-mapping -pthread -Wl,--no-as-needed -Wl,-ldl -Wl,-lm -Wno-unused-command-line-argument'
-)
-base_flags='-O1 -fno-omit-frame-pointer -gline-tables-only -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION'
-
 # What the machine that runs targets has for sure.
 system_libraries='^(linux-vdso|/lib64/ld-linux-x86-64|ld-linux-x86-64|libc|libm|libdl|libpthread|librt|libresolv)\.so'
 
@@ -69,40 +59,6 @@ bad=0
 complain() {
   echo "BAD: $*" >&2
   bad=$((bad + 1))
-}
-
-# build ENGINE SANITIZER WORK OUT: in an environment like the image's.
-build() {
-  local engine=$1 sanitizer=$2 work=$3 out=$4
-  local src=$work/src flags="$base_flags ${sanitizer_flags[$2]}"
-  rm -rf "$src" "$out"
-  mkdir -p "$src" "$out"
-  ln -s "$PWD" "$src/lockstep"
-  local cc=clang cxx=clang++ library=-fsanitize=fuzzer
-  if [[ $engine == afl ]]; then
-    cc=afl-clang-fast
-    cxx=afl-clang-fast++
-    library=$(dirname "$(readlink -f "$(command -v afl-clang-fast)")")/../lib/afl/libAFLDriver.a
-  elif [[ $sanitizer != coverage ]]; then
-    flags+=' -fsanitize=fuzzer-no-link'
-  fi
-  local cxxflags=$flags
-  if [[ -n $sources ]]; then
-    ln -s "$sources/abseil-cpp" "$sources/protobuf" "$src/"
-    cxxflags+=' -stdlib=libc++'
-  fi
-  # CMake's own variable: the compiler may be cached, build.sh need not know.
-  local launcher=()
-  if command -v ccache >/dev/null; then
-    launcher=(CMAKE_CXX_COMPILER_LAUNCHER=ccache)
-  fi
-  env -i PATH="$PATH" HOME="${HOME:-/}" "${launcher[@]}" \
-    CC="$cc" CXX="$cxx" CFLAGS="$flags" CXXFLAGS="$cxxflags" \
-    LIB_FUZZING_ENGINE="$library" SRC="$src" OUT="$out" WORK="$work" \
-    SANITIZER="$sanitizer" ARCHITECTURE=x86_64 AFL_QUIET=1 \
-    ASAN_OPTIONS=detect_leaks=0:symbolize=0:abort_on_error=1 \
-    UBSAN_OPTIONS=silence_unsigned_overflow=1 \
-    bash -eu ci/oss-fuzz/build.sh
 }
 
 # run LOG COMMAND...: in the environment that targets get.
@@ -210,7 +166,7 @@ for combination in "${wanted[@]}"; do
   work=$PWD/build/oss-fuzz/$combination${sources:+-libcxx}
   echo "== $combination" >&2
   mkdir -p "$work"
-  if ! build "$engine" "$sanitizer" "$work" "$work/out" >"$work/build.log" 2>&1; then
+  if ! oss_fuzz_build "$engine" "$sanitizer" "$work" "$sources" >"$work/build.log" 2>&1; then
     complain "$combination does not build: $work/build.log ends with"
     tail -n 20 "$work/build.log" >&2
     continue

@@ -12,7 +12,7 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source ci/build.sh
+source ci/oss-fuzz/local.sh
 
 # LLVM's tools of the compiler's own version.
 version=$(clang++ -dumpversion | cut -d . -f 1)
@@ -23,39 +23,44 @@ for tool in llvm-profdata llvm-cov; do
   fi
 done
 
-if (($# == 0)); then
-  set -- engine/reference
+# As OSS-Fuzz builds them for its own reports.
+build=$PWD/build/oss-fuzz/libfuzzer-coverage
+mkdir -p "$build"
+if ! oss_fuzz_build libfuzzer coverage "$build" >"$build/build.log" 2>&1; then
+  echo "coverage: no build; $build/build.log ends with" >&2
+  tail -n 20 "$build/build.log" >&2
+  exit 1
 fi
-
-configure build/coverage clang++ -DCMAKE_BUILD_TYPE=None -DBUILD_TESTING=OFF \
-  -DLOCKSTEP_BENCHMARKS=OFF \
-  -DCMAKE_CXX_FLAGS='-O1 -fprofile-instr-generate -fcoverage-mapping'
-build build/coverage lockstep_target_files
-fuzzers=build/coverage/fuzzers
-export LLVM_PROFILE_FILE=/dev/null
-mapfile -t targets < <("$fuzzers/lockstep_target_files")
-build build/coverage "${targets[@]}"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$fuzzers/lockstep_target_files" corpus "$work" "${targets[@]}"
 objects=()
-for target in "${targets[@]}"; do
-  objects+=(-object "$fuzzers/$target")
-  LLVM_PROFILE_FILE="$work/$target.profraw" \
-    "$fuzzers/$target" "$work/${target}_seeds" >&2
+for seeds in "$build"/out/*_seed_corpus.zip; do
+  target=${seeds%_seed_corpus.zip}
+  name=${target##*/}
+  objects+=(-object "$target")
+  unzip -q "$seeds" -d "$work/$name.seeds"
+  if ! LLVM_PROFILE_FILE="$work/$name.profraw" \
+    "$target" -runs=0 "$work/$name.seeds" >"$work/$name.log" 2>&1; then
+    tail -n 20 "$work/$name.log" >&2
+    exit 1
+  fi
 done
 "llvm-profdata-$version" merge -o "$work/all.profdata" "$work"/*.profraw
 
-# report [OPTION...]: in one form for the table and the list.
+# The paths that the compiler was given.
+root=$build/src/lockstep/
+(($# > 0)) || set -- engine/reference
+paths=("${@/#/$root}")
+# cover COMMAND [OPTION...]
 cover() {
   local command=$1
   shift
   "llvm-cov-$version" "$command" "${objects[@]}" \
-    -instr-profile="$work/all.profdata" "$@"
+    -instr-profile="$work/all.profdata" "$@" "${paths[@]}"
 }
 # The columns of lines and of branches, whatever stands between.
-cover report --show-functions=false --show-region-summary=false "$@" |
+cover report --show-functions=false --show-region-summary=false |
   grep -Ev '^(-|$)' | awk '
     $1 == "Filename" { printf "%-40s %8s %8s %7s %9s %8s %7s\n", "file",
       "lines", "missed", "", "branches", "missed", ""; next }
@@ -65,8 +70,8 @@ cover report --show-functions=false --show-region-summary=false "$@" |
 echo
 echo 'not reached:'
 # A line of `show`: number|count|text, counts as 12 or 1.2k, none for no code.
-cover show "$@" --show-line-counts-or-regions=false --show-branches=count |
-  awk -v root="$PWD/" '
+cover show --show-line-counts-or-regions=false --show-branches=count |
+  awk -v root="$root" '
     /^\/.*:$/ { file = substr($0, 1, length($0) - 1); sub(root, "", file) }
     /^ *[0-9]+\| +0\|/ {
       text = $0; sub(/^ *[0-9]+\| +0\|/, "", text)
