@@ -5,9 +5,11 @@
 // anything (fields that the schema lacks are kept, counts are not limited), so
 // the bytes are checked against the schema before protobuf sees them.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -15,6 +17,9 @@
 #include "absl/strings/string_view.h"
 #include "engine/program.h"
 #include "engine/program_proto.h"
+#include "engine/step.h"
+#include "engine/step_fields.h"
+#include "engine/units.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/wire_format_lite.h"
@@ -141,6 +146,228 @@ bool WireCheck::Numbers(uint32_t end) {
   return true;
 }
 
+// ---- Writing ----
+//
+// Fuzzing writes a program for every one that it runs: steps are written
+// without their messages, byte for byte as protobuf writes them.
+
+void AppendVarint(uint64_t value, std::string* bytes) {
+  for (; value >= 0x80; value >>= 7) {
+    bytes->push_back(static_cast<char>(value | 0x80));
+  }
+  bytes->push_back(static_cast<char>(value));
+}
+
+void AppendNumber(int field, uint64_t value, std::string* bytes) {
+  AppendVarint(WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_VARINT),
+               bytes);
+  AppendVarint(value, bytes);
+}
+
+// A number that is left out where it is 0.
+void AppendNonZero(int field, uint64_t value, std::string* bytes) {
+  if (value != 0) AppendNumber(field, value, bytes);
+}
+
+// A message, a string or a packed list, whose contents `append` appends.
+template <typename Append>
+void AppendDelimited(int field, const Append& append, std::string* bytes) {
+  AppendVarint(
+      WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_LENGTH_DELIMITED),
+      bytes);
+  // Most sizes take one byte.
+  const size_t start = bytes->size() + 1;
+  bytes->push_back(0);
+  append();
+  const size_t size = bytes->size() - start;
+  if (size < 0x80) {
+    (*bytes)[start - 1] = static_cast<char>(size);
+    return;
+  }
+  std::string prefix;
+  AppendVarint(size, &prefix);
+  bytes->replace(start - 1, 1, prefix);
+}
+
+// A field of a call's message.
+struct WireField {
+  int number;
+  Field target;
+  FieldDescriptor::CppType type;
+  std::vector<uint32_t> bits;  // of a repeated enum
+};
+struct WireCall {
+  int call = 0, action = 0;       // field numbers; 0: none
+  std::vector<WireField> fields;  // by number
+};
+
+const WireCall& WireCallOf(Op op) {
+  static const auto& calls = *[] {
+    auto* table = new std::vector<WireCall>(kOpCount);
+    for (const OpInfo& info : AllOps()) {
+      const StepMessage& message = MessageOf(info.op);
+      WireCall& call = (*table)[static_cast<size_t>(info.op)];
+      if (message.call != nullptr) call.call = message.call->number();
+      if (message.action != nullptr) call.action = message.action->number();
+      for (const StepField& field : message.fields) {
+        WireField& row = call.fields.emplace_back();
+        row.number = field.field->number();
+        row.target = field.target;
+        row.type = field.field->cpp_type();
+        if (!field.field->is_repeated()) continue;
+        for (const auto* bit : NamedBits(*field.field->enum_type())) {
+          row.bits.push_back(static_cast<uint32_t>(bit->number()));
+        }
+      }
+      std::sort(call.fields.begin(), call.fields.end(),
+                [](const WireField& a, const WireField& b) {
+                  return a.number < b.number;
+                });
+    }
+    return table;
+  }();
+  return calls[static_cast<size_t>(op)];
+}
+
+uint64_t NumberOf(const Step& step, Field target) {
+  switch (target) {
+    case Field::kLength:
+      return step.length;
+    case Field::kLength2:
+      return step.length2;
+    case Field::kProt:
+      return step.prot;
+    case Field::kFlags:
+      return step.flags;
+    case Field::kSlot:
+      return step.slot;
+    case Field::kValue:
+      return step.value;
+    case Field::kAddr:
+    case Field::kNewAddr:
+      break;
+  }
+  return 0;
+}
+
+// As AddressToProto has it.
+void AppendAddress(int field, const Address& address, std::string* bytes) {
+  AppendDelimited(
+      field,
+      [&] {
+        if (address.base == Address::Base::kRaw) {
+          return AppendNumber(proto::Address::kRawFieldNumber, address.value,
+                              bytes);
+        }
+        const bool below = static_cast<int64_t>(address.value) < 0;
+        AppendNumber(address.base == Address::Base::kHeap
+                         ? proto::Address::kHeapPageFieldNumber
+                         : proto::Address::kPageFieldNumber,
+                     below ? 0 : PageOf(address.value).n, bytes);
+        AppendNonZero(proto::Address::kOffsetFieldNumber,
+                      below ? address.value : OffsetInPage(address.value),
+                      bytes);
+      },
+      bytes);
+}
+
+// Enums are int32 on the wire: what has the highest bit is negative.
+uint64_t EnumNumber(uint32_t value) {
+  return static_cast<uint64_t>(int64_t{static_cast<int32_t>(value)});
+}
+
+void AppendFlags(const WireField& field, uint32_t flags, std::string* bytes) {
+  if (flags == 0) return;
+  AppendDelimited(
+      field.number,
+      [&] {
+        for (const uint32_t bit : field.bits) {
+          if ((flags & bit) == 0) continue;
+          AppendVarint(EnumNumber(bit), bytes);
+          flags &= ~bit;
+        }
+        if (flags != 0) AppendVarint(EnumNumber(flags), bytes);
+      },
+      bytes);
+}
+
+void AppendCall(const Step& step, std::string* bytes) {
+  for (const WireField& field : WireCallOf(step.op).fields) {
+    if (field.target == Field::kAddr || field.target == Field::kNewAddr) {
+      const Address& address =
+          field.target == Field::kAddr ? step.addr : step.new_addr;
+      const bool given =
+          step.op == Op::kReclaim ? step.value != 0 : !(address == Address());
+      if (given) AppendAddress(field.number, address, bytes);
+      continue;
+    }
+    const uint64_t number = NumberOf(step, field.target);
+    if (!field.bits.empty()) {
+      AppendFlags(field, static_cast<uint32_t>(number), bytes);
+    } else if (field.type == FieldDescriptor::CPPTYPE_ENUM) {
+      AppendNonZero(field.number, EnumNumber(static_cast<uint32_t>(number)),
+                    bytes);
+    } else if (field.type == FieldDescriptor::CPPTYPE_BOOL) {
+      AppendNonZero(field.number, number != 0 ? 1 : 0, bytes);
+    } else {
+      AppendNonZero(field.number, number, bytes);
+    }
+  }
+}
+
+void AppendDuring(const During& during, std::string* bytes) {
+  const absl::string_view point = InfoOf(during.point).name;
+  if (!point.empty()) {
+    AppendDelimited(
+        proto::During::kPointFieldNumber,
+        [&] { bytes->append(point.data(), point.size()); }, bytes);
+  }
+  AppendNonZero(proto::During::kNthFieldNumber, during.nth, bytes);
+  AppendNonZero(proto::During::kTaskFieldNumber, during.task, bytes);
+  const int action = WireCallOf(during.op).action;
+  if (action == 0) return;
+  Step step;
+  step.op = during.op;
+  step.addr = during.addr;
+  step.slot = during.slot;
+  step.value = during.value;
+  AppendDelimited(
+      action, [&] { AppendCall(step, bytes); }, bytes);
+}
+
+void AppendStep(const Step& step, std::string* bytes) {
+  AppendDelimited(
+      proto::Program::kStepsFieldNumber,
+      [&] {
+        AppendNonZero(proto::Step::kTaskFieldNumber, step.task, bytes);
+        for (const During& during : step.interleavings()) {
+          AppendDelimited(
+              proto::Step::kDuringFieldNumber,
+              [&] { AppendDuring(during, bytes); }, bytes);
+        }
+        if (step.op == Op::kNone) return;
+        AppendDelimited(
+            WireCallOf(step.op).call, [&] { AppendCall(step, bytes); }, bytes);
+      },
+      bytes);
+}
+
+// A program without steps. Programs that are written one after the other often
+// start alike.
+const std::string& ConfigBytes(const Config& config) {
+  struct Written {
+    Config config;
+    std::string bytes;
+  };
+  thread_local Written last;
+  if (last.bytes.empty() || !(last.config == config)) {
+    Program program;
+    program.config = config;
+    last = {config, ProgramToProto(program).SerializeAsString()};
+  }
+  return last.bytes;
+}
+
 absl::Status Error(absl::string_view name, absl::string_view what) {
   return absl::InvalidArgumentError(
       absl::StrCat(name, ": not a program: ", what));
@@ -174,7 +401,13 @@ absl::StatusOr<Program> ParseProgramBinary(absl::string_view bytes,
 }
 
 std::string FormatProgramBinary(const Program& program) {
-  return ProgramToProto(program).SerializeAsString();
+  if (!program.expectations.empty() || !program.description.empty()) {
+    return ProgramToProto(program).SerializeAsString();
+  }
+  std::string bytes = ConfigBytes(program.config);
+  bytes.reserve(bytes.size() + program.steps.size() * 40);
+  for (const Step& step : program.steps) AppendStep(step, &bytes);
+  return bytes;
 }
 
 }  // namespace lockstep

@@ -466,10 +466,12 @@ bool ChangeInterleaving(const MutationContext& context, Program* program) {
       break;
     }
     default:
-      during.point = AllPoints()[context.Pick(AllPoints().size())].point;
+      // kNone is the first and no point.
+      during.point =
+          AllPoints()[1 + context.Pick(AllPoints().size() - 1)].point;
       break;
   }
-  return during.point != Point::kNone;
+  return true;
 }
 
 bool MoveIntoCall(const MutationContext& context, Program* program) {

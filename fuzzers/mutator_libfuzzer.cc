@@ -5,7 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "fuzzers/mutator.h"
 #include "fuzzers/program_input.h"
 #include "fuzzers/target.h"
@@ -25,8 +28,34 @@ Program ProgramOf(const uint8_t* data, size_t size) {
   return program.ok() ? **program : Program();
 }
 
+// What suits programs, for who does not say otherwise: inputs of any length at
+// once, since a program of a few bytes is none; no schedule by entropy, which
+// costs more than running the programs does.
+constexpr const char* kDefaults[] = {"-len_control=0", "-entropic=0"};
+
+bool IsGiven(absl::string_view flag, int argc, char** argv) {
+  const absl::string_view name = flag.substr(0, flag.find('=') + 1);
+  for (int i = 1; i < argc; ++i) {
+    if (absl::StartsWith(argv[i], name)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 }  // namespace lockstep
+
+// Called by libFuzzer before it reads its flags.
+extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
+  auto& arguments = *new std::vector<char*>(*argv, *argv + *argc);
+  for (const char* flag : lockstep::kDefaults) {
+    if (lockstep::IsGiven(flag, *argc, *argv)) continue;
+    arguments.insert(arguments.begin() + 1, const_cast<char*>(flag));
+  }
+  *argc = static_cast<int>(arguments.size());
+  arguments.push_back(nullptr);
+  *argv = arguments.data();
+  return 0;
+}
 
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size,
                                           size_t max_size, unsigned int seed) {

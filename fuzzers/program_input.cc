@@ -3,6 +3,7 @@
 
 #include "fuzzers/program_input.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -37,14 +38,7 @@ absl::StatusOr<Program> ParseEither(absl::string_view bytes) {
   return program;
 }
 
-}  // namespace
-
-ProgramInput& ProgramInput::Shared() {
-  static ProgramInput& shared = *new ProgramInput();
-  return shared;
-}
-
-ProgramInput::Entry& ProgramInput::EntryOf(absl::string_view bytes) {
+uint64_t HashOf(absl::string_view bytes) {
   uint64_t hash = bytes.size();
   while (!bytes.empty()) {
     uint64_t word = 0;
@@ -53,20 +47,30 @@ ProgramInput::Entry& ProgramInput::EntryOf(absl::string_view bytes) {
     hash = Mix(hash ^ word);
     bytes.remove_prefix(count);
   }
-  return entries_[hash % kEntries];
+  return hash;
+}
+
+}  // namespace
+
+ProgramInput& ProgramInput::Shared() {
+  static ProgramInput& shared = *new ProgramInput();
+  return shared;
 }
 
 absl::StatusOr<const Program*> ProgramInput::Parse(const uint8_t* data,
                                                    size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
-  Entry& entry = EntryOf(bytes);
-  if (size != 0 && entry.bytes == bytes) return &entry.program;
+  const uint64_t hash = HashOf(bytes);
+  Entry& known = known_[hash % known_.size()];
+  for (const Entry* entry : {&written_[hash % written_.size()], &known}) {
+    if (size != 0 && entry->bytes == bytes) return &entry->program;
+  }
   ++parsed_;
   absl::StatusOr<Program> program = ParseEither(bytes);
   if (!program.ok()) return program.status();
-  entry.bytes = std::string(bytes);
-  entry.program = *std::move(program);
-  return &entry.program;
+  known.bytes = std::string(bytes);
+  known.program = *std::move(program);
+  return &known.program;
 }
 
 size_t ProgramInput::Write(const Program& program, uint8_t* data, size_t max) {
@@ -81,7 +85,7 @@ size_t ProgramInput::Write(const Program& program, uint8_t* data, size_t max) {
   if (bytes.size() > max) return 0;
   std::memcpy(data, bytes.data(), bytes.size());
   const size_t size = bytes.size();
-  Entry& entry = EntryOf(bytes);
+  Entry& entry = written_[HashOf(bytes) % written_.size()];
   entry.bytes = std::move(bytes);
   entry.program = std::move(written);
   return size;

@@ -45,10 +45,10 @@ class ProgramInput {
     std::string bytes;  // empty: none
     Program program;
   };
-  Entry& EntryOf(absl::string_view bytes);
-
-  static constexpr size_t kEntries = 1024;  // a power of two
-  std::vector<Entry> entries_ = std::vector<Entry>(kEntries);
+  // Programs of a corpus come again and again; what the mutator wrote comes
+  // once or twice, soon, and does not drive them out.
+  std::vector<Entry> written_ = std::vector<Entry>(64);
+  std::vector<Entry> known_ = std::vector<Entry>(8192);
   uint64_t parsed_ = 0;
 };
 

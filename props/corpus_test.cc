@@ -246,6 +246,44 @@ TEST(Corpus, ReadmeListsEachProgramOfSpecAndNoOther) {
   EXPECT_EQ(NamesOf("spec"), listed);
 }
 
+// A program in another folder, or under another name, would be run by nothing.
+TEST(Corpus, HasNoFileThatNoTestReads) {
+  const std::set<std::string> folders = {"defects", "golden", "regress",
+                                         "spec"};
+  const std::set<std::string> others = {"CMakeLists.txt", "judged.txtpb",
+                                        "spec/README.md"};
+  for (const fs::directory_entry& entry :
+       fs::recursive_directory_iterator(CorpusPath(""))) {
+    if (entry.is_directory()) continue;
+    const fs::path path = fs::relative(entry.path(), CorpusPath(""));
+    if (others.contains(path.string())) continue;
+    EXPECT_TRUE(path.extension() == ".txtpb" || path.extension() == ".binpb")
+        << path;
+    EXPECT_TRUE(folders.contains(path.parent_path().string())) << path;
+    EXPECT_TRUE(path.extension() == ".txtpb" ||
+                path.parent_path() == fs::path("golden"))
+        << path << ": a person cannot read it";
+  }
+}
+
+// Seeds are the binary form.
+TEST(Corpus, ProgramsAreTheSameInBothFormats) {
+  for (const char* folder : {"defects", "regress", "spec"}) {
+    for (const std::string& path : ProgramsIn(folder)) {
+      absl::StatusOr<Program> program = LoadProgram(path);
+      ASSERT_TRUE(program.ok()) << program.status().ToString();
+      absl::StatusOr<Program> binary =
+          ParseProgramBinary(FormatProgramBinary(*program), path);
+      ASSERT_TRUE(binary.ok()) << binary.status().ToString();
+      EXPECT_TRUE(*binary == *program) << path;
+      absl::StatusOr<Program> text =
+          ParseProgramText(FormatProgramText(*program), path);
+      ASSERT_TRUE(text.ok()) << text.status().ToString();
+      EXPECT_TRUE(*text == *program) << path;
+    }
+  }
+}
+
 // For a program to replay by hand as the test runs it.
 TEST(Corpus, SpecProgramsSwitchDefectsOffThemselves) {
   for (const std::string& path : ProgramsIn("spec")) {
