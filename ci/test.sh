@@ -21,7 +21,7 @@ say() { printf '\n== %s\n' "$*"; }
 
 # Sources of ours: `find` rather than git, so that an exported tree does too.
 sources() {
-  find bench engine props tools -type f "$@" -print0 | sort -z
+  find bench engine fuzzers props tools -type f "$@" -print0 | sort -z
 }
 once_only='GuestKernelTest|GuestTest|ReproCOfTheCorpus'
 run_most_tests() {
