@@ -127,6 +127,7 @@ class Driver {
     explicit Job(const fs::path& directory) : process(directory) {}
     FuzzJob process;
     bool started = false;  // and its end not seen yet
+    DefectSet defects;     // that it was started with
     uint64_t runs_before = 0;
     int starts = 0;
     int deaths = 0;  // in a row
@@ -160,7 +161,7 @@ class Driver {
       if (path.extension() == ".binpb") queue_.push_back(path);
     }
     for (const fs::path& directory : JobDirectories()) {
-      QueueArtifacts(FuzzJob(directory), /*killed=*/true);
+      QueueArtifacts(FuzzJob(directory), options_.defects, /*killed=*/true);
     }
     if (!queue_.empty()) {
       Say(absl::StrCat("failing inputs from earlier: ", queue_.size()));
@@ -269,6 +270,7 @@ class Driver {
       return status;
     }
     job.started = true;
+    job.defects = defects_;
     ++job.starts;
     return absl::OkStatus();
   }
@@ -276,7 +278,8 @@ class Driver {
   absl::Status NoteEnd(Job& job) {
     job.started = false;
     job.runs_before += job.process.output().runs();
-    const bool failed = QueueArtifacts(job.process, /*killed=*/false) > 0;
+    const bool failed =
+        QueueArtifacts(job.process, job.defects, /*killed=*/false) > 0;
     if (failed || job.process.EndedWell()) {
       job.deaths = 0;
       return absl::OkStatus();
@@ -289,9 +292,9 @@ class Driver {
     return absl::OkStatus();
   }
 
-  // Makes pending programs of what the target has failed on. The artifact goes
-  // when the program is written.
-  size_t QueueArtifacts(const FuzzJob& job, bool killed) {
+  // Makes pending programs of what the target has failed on, with the defects
+  // that it ran with. The artifact goes when the program is written.
+  size_t QueueArtifacts(const FuzzJob& job, DefectSet defects, bool killed) {
     const std::vector<std::string> artifacts = job.Artifacts();
     for (const std::string& artifact : artifacts) {
       const std::string bytes = ReadFile(artifact);
@@ -308,7 +311,7 @@ class Driver {
       }
       ++failures_;
       program->config.profile = options_.profile;
-      program->config.defects = defects_;
+      program->config.defects = defects;
       const fs::path path = pending_ / absl::StrCat(name, ".binpb");
       absl::Status written =
           WriteFileAtomically(pending_ / absl::StrCat(name, ".log"), job.Log());
@@ -456,7 +459,8 @@ class Driver {
       if (!job->started) continue;
       job->started = false;
       job->runs_before += job->process.output().runs();
-      QueueArtifacts(job->process, /*killed=*/!job->process.EndedWell());
+      QueueArtifacts(job->process, job->defects,
+                     /*killed=*/!job->process.EndedWell());
     }
   }
 

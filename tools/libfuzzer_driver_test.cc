@@ -123,7 +123,7 @@ class RealTargetTest : public LibFuzzerTest {
 };
 
 TEST_F(RealTargetTest, FindsDefectsMinimisedAndEachOnce) {
-  const ShellResult result = Fuzz("--count=200k --jobs=2");
+  const ShellResult result = Fuzz("--count=6k --jobs=2");
   EXPECT_EQ(result.status, 1) << result.out << result.err;
   EXPECT_THAT(result.out, StartsWith("v4.9 by coverage: "));
   EXPECT_THAT(result.out, HasSubstr("1 steps"));
@@ -148,7 +148,7 @@ TEST_F(RealTargetTest, FindsDefectsMinimisedAndEachOnce) {
 }
 
 TEST_F(RealTargetTest, FindsNothingWithoutDefects) {
-  const ShellResult result = Fuzz("--count=20k --defect=none --json");
+  const ShellResult result = Fuzz("--count=4k --defect=none --json");
   EXPECT_EQ(result.status, 0) << result.out << result.err;
   EXPECT_THAT(result.out,
               HasSubstr("\"findings\":0,\"crashes\":[],\"left\":0"));
