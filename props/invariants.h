@@ -77,6 +77,9 @@ class InvariantChecker {
                             Mismatch* mismatch);
 
  private:
+  // CheckTouched of a step that touched something: these mms, or pages.
+  const Invariant* CheckTouchedParts(const reference::Machine& machine,
+                                     uint32_t mms, Mismatch* mismatch);
   // The earlier row of what failed already, if anything, and of the sums.
   const Invariant* FirstWithSums(const InvariantContext& context,
                                  const Invariant* failed, Mismatch* mismatch);

@@ -105,11 +105,9 @@ struct Mm {
 
   // find_vma: the first VMA that ends above the page; vmas.size() if none.
   size_t FindVma(Vpn page) const {
-    const Vma* vma = vmas.data() + last_vma;
-    return vma < vmas.data() + vmas.size() && vma->start <= page &&
-                   page < vma->end
-               ? last_vma
-               : FindOtherVma(page);
+    const bool found = last_vma < vmas.size() && vmas[last_vma].start <= page &&
+                       page < vmas[last_vma].end;
+    return found ? last_vma : FindOtherVma(page);
   }
   // FindVma where it is not the one that was looked up last.
   size_t FindOtherVma(Vpn page) const;
