@@ -3,7 +3,6 @@
 
 #include "props/invariants_page.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
