@@ -103,6 +103,8 @@ constexpr ProfileDifference kDifferences[] = {
      Bits(Op::kMadvise)},
     {Behaviour::kMadvGuard, "MADV_GUARD_INSTALL, MADV_GUARD_REMOVE",
      Bits(Op::kMadvise)},
+    {Behaviour::kMergeIntoUntouched, "which neighbours become one VMA",
+     kMergingCalls},
     {Behaviour::kThpCowSplits,
      "how much is copied when a huge page is written to after fork",
      kPopulatingCalls | kPageActions},
