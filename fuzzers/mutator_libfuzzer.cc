@@ -46,7 +46,7 @@ bool IsGiven(absl::string_view flag, int argc, char** argv) {
 
 // Called by libFuzzer before it reads its flags.
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
-  auto& arguments = *new std::vector<char*>(*argv, *argv + *argc);
+  static auto& arguments = *new std::vector<char*>(*argv, *argv + *argc);
   for (const char* flag : lockstep::kDefaults) {
     if (lockstep::IsGiven(flag, *argc, *argv)) continue;
     arguments.insert(arguments.begin() + 1, const_cast<char*>(flag));
