@@ -21,19 +21,24 @@ namespace {
 
 std::optional<KernelChoice> KernelFromEnvironment() {
   const char* kernel = std::getenv("LOCKSTEP_FUZZ_KERNEL");
-  const char* changes = std::getenv("LOCKSTEP_FUZZ_DEFECTS");
   if (kernel == nullptr) {
-    if (changes == nullptr) return std::nullopt;
+    if (std::getenv("LOCKSTEP_FUZZ_DEFECTS") == nullptr) return std::nullopt;
     Refuse("LOCKSTEP_FUZZ_DEFECTS",
            absl::InvalidArgumentError(
                "expected LOCKSTEP_FUZZ_KERNEL, the profile, beside it"));
   }
   const absl::StatusOr<const Profile*> profile = FindProfile(kernel);
   if (!profile.ok()) Refuse("LOCKSTEP_FUZZ_KERNEL", profile.status());
-  const absl::StatusOr<DefectSet> defects =
-      ParseDefects(**profile, changes == nullptr ? "" : changes);
+  return KernelChoice{*profile,
+                      DefectsFromEnvironment(**profile, (*profile)->shipped)};
+}
+
+DefectSet DefectsFromEnvironment(const Profile& profile, DefectSet otherwise) {
+  const char* changes = std::getenv("LOCKSTEP_FUZZ_DEFECTS");
+  if (changes == nullptr) return otherwise;
+  const absl::StatusOr<DefectSet> defects = ParseDefects(profile, changes);
   if (!defects.ok()) Refuse("LOCKSTEP_FUZZ_DEFECTS", defects.status());
-  return KernelChoice{*profile, *defects};
+  return *defects;
 }
 
 }  // namespace lockstep

@@ -26,6 +26,9 @@ struct KernelChoice {
 // kernel than was asked for.
 std::optional<KernelChoice> KernelFromEnvironment();
 
+// LOCKSTEP_FUZZ_DEFECTS alone, over this profile; `otherwise` if it is not set.
+DefectSet DefectsFromEnvironment(const Profile& profile, DefectSet otherwise);
+
 }  // namespace lockstep
 
 #endif  // LOCKSTEP_FUZZERS_KERNEL_CHOICE_H_

@@ -5,12 +5,8 @@
 // program. LOCKSTEP_FUZZER_KERNEL names the profile. LOCKSTEP_FUZZ_DEFECTS in
 // the environment, a list as --defect= takes it, switches defects on.
 
-#include <cstdio>
-#include <cstdlib>
-
-#include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "engine/profile.h"
+#include "fuzzers/kernel_choice.h"
 #include "fuzzers/program_target.h"
 #include "fuzzers/target.h"
 
@@ -23,17 +19,9 @@ const Profile& Kernel() {
 }
 
 DefectSet Defects() {
-  const char* changes = std::getenv("LOCKSTEP_FUZZ_DEFECTS");
-  if (changes == nullptr) return DefectSet();
-  absl::StatusOr<DefectSet> defects = ParseDefects(Kernel(), changes);
-  if (!defects.ok()) {
-    std::fputs(absl::StrCat(LOCKSTEP_FUZZER, ": LOCKSTEP_FUZZ_DEFECTS: ",
-                            defects.status().message(), "\n")
-                   .c_str(),
-               stderr);
-    std::exit(2);
-  }
-  return *defects;
+  static const DefectSet defects =
+      DefectsFromEnvironment(Kernel(), DefectSet());
+  return defects;
 }
 
 }  // namespace
