@@ -65,7 +65,7 @@ complain() {
 run() {
   local log=$1
   shift
-  (cd / && env -i PATH=/usr/bin:/bin HOME=/nonexistent \
+  (cd "$scratch" && env -i PATH=/usr/bin:/bin HOME=/nonexistent \
     ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 \
     UBSAN_OPTIONS=silence_unsigned_overflow=1:print_stacktrace=1 \
     LLVM_PROFILE_FILE="$log.profraw" AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 \

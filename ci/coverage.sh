@@ -38,7 +38,8 @@ objects=()
 for seeds in "$build"/out/*_seed_corpus.zip; do
   target=${seeds%_seed_corpus.zip}
   name=${target##*/}
-  objects+=(-object "$target")
+  # The first is an argument, the others are options.
+  objects+=(${objects:+-object} "$target")
   unzip -q "$seeds" -d "$work/$name.seeds"
   if ! LLVM_PROFILE_FILE="$work/$name.profraw" \
     "$target" -runs=0 "$work/$name.seeds" >"$work/$name.log" 2>&1; then
