@@ -67,8 +67,8 @@ constexpr DefectRow kDefects[] = {
      "two calls: locked memory is locked again, near the limit"},
     {Defect::kMprotectNoCow, "v3.12",
      "two calls: locked read-only memory becomes writable"},
-    {Defect::kOnfaultDoubleCharge, "v4.9",
-     "three calls in order: mmap, mlock2 on fault, mlock"},
+    {Defect::kThpCowStaleMlocked, "v4.9",
+     "three calls in order: a huge page is locked, fork, a write copies it"},
     {Defect::kThpSplitRace, "v3.12",
      "an interleaving: a huge page is split at one point inside munlock"},
 };
@@ -77,7 +77,7 @@ struct Options {
   std::string fuzzers, raw, lpm, defect, way;
   uint64_t repeats = 5;
   uint64_t timeout = 60;  // CPU seconds
-  uint64_t speed = 5;     // seconds
+  uint64_t speed = 5;     // seconds; 0: not measured
 };
 
 // How one search ended.
@@ -372,7 +372,7 @@ bool ParseText(absl::string_view argument, absl::string_view name,
 bool ParseNumber(absl::string_view argument, absl::string_view name,
                  uint64_t* value) {
   return absl::ConsumePrefix(&argument, name) &&
-         absl::SimpleAtoi(argument, value) && *value > 0;
+         absl::SimpleAtoi(argument, value);
 }
 
 int Main(int argc, char** argv) {
@@ -393,6 +393,10 @@ int Main(int argc, char** argv) {
                     argv[i]);
       return 2;
     }
+  }
+  if (options.repeats == 0 || options.timeout == 0) {
+    absl::FPrintF(stderr, "expected --repeats and --timeout above 0\n");
+    return 2;
   }
   if (options.fuzzers.empty() || options.raw.empty()) {
     absl::FPrintF(stderr,
@@ -417,7 +421,8 @@ int Main(int argc, char** argv) {
                               }),
                ways.end());
   }
-  absl::Status status = MeasureSpeed(ways, options);
+  absl::Status status;
+  if (options.speed > 0) status = MeasureSpeed(ways, options);
   if (status.ok()) status = MeasureDefects(ways, options);
   if (status.ok()) return 0;
   absl::FPrintF(stderr, "fuzz_power: %s\n", status.message());
