@@ -64,7 +64,7 @@ features() {
 
 # AFL++'s driver takes what is no file for a wish to read standard input.
 help=$(timeout 20 "$target" -help=1 </dev/null 2>&1 || true)
-if [[ $help == *-merge_control_file* ]]; then
+if [[ $help == *merge_control_file* ]]; then
   directories=("$corpus" "$@")
   # merge keeps what is there first; minimise chooses afresh, smallest first.
   if [[ $command == merge ]]; then
