@@ -29,9 +29,11 @@ Program ProgramOf(const uint8_t* data, size_t size) {
 }
 
 // What suits programs, for who does not say otherwise: inputs of any length at
-// once, since a program of a few bytes is none; no schedule by entropy, which
-// costs more than running the programs does.
-constexpr const char* kDefaults[] = {"-len_control=0", "-entropic=0"};
+// once, since a program of a few bytes is none; edges, not how often each was
+// taken, no schedule by entropy and no smaller input for every feature, which
+// together cost more than running the programs does.
+constexpr const char* kDefaults[] = {"-len_control=0", "-entropic=0",
+                                     "-use_counters=0", "-reduce_inputs=0"};
 
 bool IsGiven(absl::string_view flag, int argc, char** argv) {
   const absl::string_view name = flag.substr(0, flag.find('=') + 1);
