@@ -26,7 +26,7 @@ struct MutatorOptions {
   // otherwise each gets those of the vocabulary.
   bool any_kernel = false;
   // No program grows beyond this.
-  size_t max_steps = 64;
+  size_t max_steps = 32;
 };
 
 class Mutator {
