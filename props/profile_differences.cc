@@ -68,8 +68,10 @@ constexpr ProfileDifference kDifferences[] = {
     {Behaviour::kMapDroppable, "MAP_DROPPABLE", Bits(Op::kMmap)},
     {Behaviour::kBrkShrinkNeedsHeap, "a break that goes down over a hole",
      Bits(Op::kBrk)},
-    {Behaviour::kMapStackNoThp, "huge pages in memory mapped with MAP_STACK",
-     kPopulatingCalls | kPageActions},
+    {Behaviour::kMapStackNoThp,
+     "huge pages in memory mapped with MAP_STACK, and which neighbours become "
+     "one VMA with it",
+     kPopulatingCalls | kPageActions | kMergingCalls},
     {Behaviour::kThpAlignedPlacement, "where memory without an address is put",
      Bits(Op::kMmap)},
     {Behaviour::kMmapUnmapsLast,
