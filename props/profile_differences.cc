@@ -72,8 +72,9 @@ constexpr ProfileDifference kDifferences[] = {
      "huge pages in memory mapped with MAP_STACK, and which neighbours become "
      "one VMA with it",
      kPopulatingCalls | kPageActions | kMergingCalls},
-    {Behaviour::kThpAlignedPlacement, "where memory without an address is put",
-     Bits(Op::kMmap)},
+    {Behaviour::kThpAlignedPlacement,
+     "where memory without an address is put, or moves to",
+     Bits(Op::kMmap, Op::kMremap)},
     {Behaviour::kMmapUnmapsLast,
      "what a refused mapping leaves of the old one, and why it was refused",
      Bits(Op::kMmap, Op::kShmat)},
