@@ -192,9 +192,10 @@ absl::StatusOr<Cell> RunTarget(const Way& way, const SearchTask& task,
     if (std::freopen(log.c_str(), "w", stderr) == nullptr) _exit(126);
     const std::string seed = absl::StrCat("-seed=", task.seed);
     const std::string time = absl::StrCat("-max_total_time=", seconds);
-    // As lockstep fuzz --driver=libfuzzer starts it.
+    // All with the flags that our targets choose for themselves.
     execl(target.c_str(), target.c_str(), seed.c_str(), time.c_str(),
-          "-entropic=0", "-print_funcs=0", "corpus", nullptr);
+          "-len_control=0", "-entropic=0", "-use_counters=0",
+          "-reduce_inputs=0", "-print_funcs=0", "corpus", nullptr);
     _exit(127);
   }
   const Ended ended = WaitFor(pid);
