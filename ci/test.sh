@@ -23,7 +23,7 @@ say() { printf '\n== %s\n' "$*"; }
 sources() {
   find bench engine fuzzers props tools -type f "$@" -print0 | sort -z
 }
-once_only='GuestKernelTest|GuestTest|ReproCOfTheCorpus'
+once_only='GuestKernelTest|GuestTest|JudgedTest.EachRow|ReproCOfTheCorpus'
 run_most_tests() {
   echo "left out here, run with g++ below: $once_only"
   run_tests "$@" --exclude-regex "$once_only"

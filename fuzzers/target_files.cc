@@ -146,9 +146,10 @@ absl::StatusOr<SeedCorpus> Seeds(const TargetInfo& target,
         Seed(target.inputs, path, *std::move(program));
     if (!seed.ok()) return seed.status();
     if (!seed->has_value()) continue;
-    fs::path name = fs::relative(path, corpus);
-    if (target.inputs != InputKind::kText) name.replace_extension(".binpb");
-    seeds.emplace(absl::StrReplaceAll(name.string(), {{"/", "-"}}), **seed);
+    // Text and binary of one name are two seeds.
+    std::string name = fs::relative(path, corpus).string();
+    if (text && target.inputs != InputKind::kText) name += ".binpb";
+    seeds.emplace(absl::StrReplaceAll(name, {{"/", "-"}}), **seed);
   }
   if (error) {
     return absl::NotFoundError(

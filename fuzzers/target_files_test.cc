@@ -96,9 +96,9 @@ TEST(TargetFiles, SeedsAreTheStepsOfTheProgramsTheyAreMadeOf) {
   for (const fs::path& path : Programs()) {
     const absl::StatusOr<Program> program = LoadProgram(path);
     ASSERT_TRUE(program.ok()) << program.status();
-    const std::string name =
-        absl::StrCat(path.parent_path().filename().string(), "-",
-                     path.stem().string(), ".binpb");
+    const std::string name = absl::StrCat(
+        path.parent_path().filename().string(), "-", path.filename().string(),
+        path.extension() == ".txtpb" ? ".binpb" : "");
     ASSERT_TRUE(seeds.contains(name)) << name;
     const absl::StatusOr<Program> seed =
         ParseProgramBinary(seeds.at(name), name);
@@ -112,7 +112,7 @@ TEST(TargetFiles, SeedsOfFilesKeepAllThatAFileSays) {
   const SeedCorpus seeds = SeedsOf("lockstep_binary_fuzzer");
   const std::string name = "spec-1.2-fatal-signal";
   const absl::StatusOr<Program> seed =
-      ParseProgramBinary(seeds.at(name + ".binpb"), name);
+      ParseProgramBinary(seeds.at(name + ".txtpb.binpb"), name);
   ASSERT_TRUE(seed.ok()) << seed.status();
   const absl::StatusOr<Program> file =
       LoadProgram(absl::StrCat(Corpus(), "/spec/1.2-fatal-signal.txtpb"));
@@ -157,7 +157,7 @@ TEST(TargetFiles, SoundSeedsViolateNothingAndTheWitnessesAreNoneOfThem) {
   }
   for (const DefectInfo& defect : AllDefects()) {
     EXPECT_FALSE(
-        seeds.contains(absl::StrCat("defects-", defect.name, ".binpb")));
+        seeds.contains(absl::StrCat("defects-", defect.name, ".txtpb.binpb")));
   }
 }
 
