@@ -5,7 +5,6 @@
 
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -120,7 +119,7 @@ std::string OneConfigField(const FieldDescriptor& field) {
   return config.SerializeAsString();
 }
 
-std::vector<std::string> Entries(std::set<std::string> words) {
+std::vector<std::string> Entries(const std::set<std::string>& words) {
   std::vector<std::string> entries;
   for (const std::string& word : words) {
     if (!word.empty() && word.size() <= kMaxDictionaryEntry) {
@@ -138,7 +137,7 @@ std::vector<std::string> TextDictionary() {
   for (const std::string& name : Names()) {
     words.insert(absl::StrCat("\"", name, "\""));
   }
-  return Entries(std::move(words));
+  return Entries(words);
 }
 
 std::vector<std::string> BinaryDictionary() {
@@ -155,7 +154,7 @@ std::vector<std::string> BinaryDictionary() {
   for (int i = 0; i < config.field_count(); ++i) {
     words.insert(OneConfigField(*config.field(i)));
   }
-  return Entries(std::move(words));
+  return Entries(words);
 }
 
 std::string FormatDictionary(absl::Span<const std::string> entries) {

@@ -83,7 +83,7 @@ size_t ProgramInput::Write(const Program& program, uint8_t* data, size_t max) {
     bytes = FormatProgramBinary(written);
   }
   if (bytes.size() > max) return 0;
-  std::memcpy(data, bytes.data(), bytes.size());
+  std::copy(bytes.begin(), bytes.end(), data);
   const size_t size = bytes.size();
   Entry& entry = written_[HashOf(bytes) % written_.size()];
   entry.bytes = std::move(bytes);

@@ -3,8 +3,6 @@
 
 #include "fuzzers/program_target.h"
 
-#include <utility>
-
 #include "absl/strings/str_cat.h"
 #include "fuzzers/finding.h"
 #include "fuzzers/program_input.h"
@@ -30,7 +28,7 @@ int ProgramTarget::Run(const uint8_t* data, size_t size) {
   if (violation) {
     Program failing = **program;
     failing.config = config;
-    Report(std::move(failing), *violation);
+    Report(failing, *violation);
   }
   return 0;
 }
@@ -48,7 +46,7 @@ std::optional<Violation> ProgramTarget::RunSteps(
   return violation;
 }
 
-void ProgramTarget::Report(Program program, const Violation& violation) {
+void ProgramTarget::Report(const Program& program, const Violation& violation) {
   // The same from nothing: what an engine keeps from one program for the next
   // must not matter.
   reference::ReferenceEngine engine;

@@ -35,7 +35,7 @@ class ProgramTarget {
  private:
   std::optional<Violation> RunSteps(const Config& config,
                                     const std::vector<Step>& steps);
-  [[noreturn]] void Report(Program program, const Violation& violation);
+  [[noreturn]] void Report(const Program& program, const Violation& violation);
 
   const std::string name_;
   const Profile* const kernel_;

@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -93,7 +92,7 @@ SeedCorpus TraceSeeds() {
 // The program's seed for the target; nothing if it is none.
 absl::StatusOr<std::optional<std::string>> Seed(InputKind inputs,
                                                 const fs::path& path,
-                                                Program program) {
+                                                const Program& program) {
   // What is expected and what a person reads are not run.
   Program bare = program;
   bare.expectations.clear();
@@ -143,7 +142,7 @@ absl::StatusOr<SeedCorpus> Seeds(const TargetInfo& target,
     absl::StatusOr<Program> program = LoadProgram(path.string());
     if (!program.ok()) return program.status();
     absl::StatusOr<std::optional<std::string>> seed =
-        Seed(target.inputs, path, *std::move(program));
+        Seed(target.inputs, path, *program);
     if (!seed.ok()) return seed.status();
     if (!seed->has_value()) continue;
     // Text and binary of one name are two seeds.
