@@ -53,6 +53,7 @@ struct ShmState {
   bool removed = false;  // IPC_RMID was called, still attached
   uint8_t owner = 0;     // uid
   uint64_t size = 0;     // bytes
+  bool operator==(const ShmState&) const = default;
 };
 
 // What happened inside the last step that is not part of the call itself.

@@ -99,6 +99,10 @@ absl::StatusOr<Program> ParseProgramText(absl::string_view text,
                                          absl::string_view name);
 absl::StatusOr<Program> ParseProgramBinary(absl::string_view bytes,
                                            absl::string_view name);
+// Either, as fuzzers keep them: text if it begins with the '#' of its header,
+// which no binary program does (it would be a group, which the format lacks).
+absl::StatusOr<Program> ParseProgram(absl::string_view contents,
+                                     absl::string_view name);
 
 // Text with its "# proto-file:" and "# proto-message:" header. Parsing it gives
 // an equal program.

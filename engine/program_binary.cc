@@ -229,27 +229,6 @@ const WireCall& WireCallOf(Op op) {
   return calls[static_cast<size_t>(op)];
 }
 
-uint64_t NumberOf(const Step& step, Field target) {
-  switch (target) {
-    case Field::kLength:
-      return step.length;
-    case Field::kLength2:
-      return step.length2;
-    case Field::kProt:
-      return step.prot;
-    case Field::kFlags:
-      return step.flags;
-    case Field::kSlot:
-      return step.slot;
-    case Field::kValue:
-      return step.value;
-    case Field::kAddr:
-    case Field::kNewAddr:
-      break;
-  }
-  return 0;
-}
-
 // As AddressToProto has it.
 void AppendAddress(int field, const Address& address, std::string* bytes) {
   AppendDelimited(
@@ -294,14 +273,11 @@ void AppendFlags(const WireField& field, uint32_t flags, std::string* bytes) {
 void AppendCall(const Step& step, std::string* bytes) {
   for (const WireField& field : WireCallOf(step.op).fields) {
     if (field.target == Field::kAddr || field.target == Field::kNewAddr) {
-      const Address& address =
-          field.target == Field::kAddr ? step.addr : step.new_addr;
-      const bool given =
-          step.op == Op::kReclaim ? step.value != 0 : !(address == Address());
-      if (given) AppendAddress(field.number, address, bytes);
+      const Address* given = GivenAddress(step, field.target);
+      if (given != nullptr) AppendAddress(field.number, *given, bytes);
       continue;
     }
-    const uint64_t number = NumberOf(step, field.target);
+    const uint64_t number = NumberIn(step, field.target);
     if (!field.bits.empty()) {
       AppendFlags(field, static_cast<uint32_t>(number), bytes);
     } else if (field.type == FieldDescriptor::CPPTYPE_ENUM) {
@@ -326,13 +302,8 @@ void AppendDuring(const During& during, std::string* bytes) {
   AppendNonZero(proto::During::kTaskFieldNumber, during.task, bytes);
   const int action = WireCallOf(during.op).action;
   if (action == 0) return;
-  Step step;
-  step.op = during.op;
-  step.addr = during.addr;
-  step.slot = during.slot;
-  step.value = during.value;
   AppendDelimited(
-      action, [&] { AppendCall(step, bytes); }, bytes);
+      action, [&] { AppendCall(AsStep(during), bytes); }, bytes);
 }
 
 void AppendStep(const Step& step, std::string* bytes) {

@@ -64,27 +64,6 @@ std::string FormatNumber(const FieldDescriptor& field, uint64_t number) {
   return value != nullptr ? value->name() : absl::StrCat(number);
 }
 
-uint64_t NumberIn(const Step& step, Field field) {
-  switch (field) {
-    case Field::kLength:
-      return step.length;
-    case Field::kLength2:
-      return step.length2;
-    case Field::kProt:
-      return step.prot;
-    case Field::kFlags:
-      return step.flags;
-    case Field::kSlot:
-      return step.slot;
-    case Field::kValue:
-      return step.value;
-    case Field::kAddr:
-    case Field::kNewAddr:
-      break;
-  }
-  return 0;
-}
-
 // What would be taken for something else without its name.
 bool NeedsName(const FieldDescriptor& field, Field target) {
   return target == Field::kSlot || target == Field::kLength2 ||
@@ -128,13 +107,8 @@ std::string Call(const Step& step) {
 }
 
 std::string Interleaving(const During& during) {
-  Step action;
-  action.op = during.op;
-  action.addr = during.addr;
-  action.slot = during.slot;
-  action.value = during.value;
   return absl::StrCat(
-      ", task ", during.task, ": ", Call(action), " at ",
+      ", task ", during.task, ": ", Call(AsStep(during)), " at ",
       InfoOf(during.point).name,
       during.nth == 0 ? "" : absl::StrCat(" after ", during.nth));
 }

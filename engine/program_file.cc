@@ -115,6 +115,12 @@ absl::StatusOr<Program> LoadProgram(const std::string& path) {
               : ParseProgramBinary(*contents, path);
 }
 
+absl::StatusOr<Program> ParseProgram(absl::string_view contents,
+                                     absl::string_view name) {
+  return absl::StartsWith(contents, "#") ? ParseProgramText(contents, name)
+                                         : ParseProgramBinary(contents, name);
+}
+
 absl::Status SaveProgram(const Program& program, const std::string& path) {
   return WriteFileAtomically(path, absl::EndsWith(path, kBinarySuffix)
                                        ? FormatProgramBinary(program)

@@ -168,26 +168,6 @@ void AddressToProto(const Address& address, proto::Address* message) {
   }
 }
 
-uint32_t SlotCount(SlotKind kind, const Config& config) {
-  switch (kind) {
-    case SlotKind::kTask:
-      return kTaskSlots;
-    case SlotKind::kFile:
-      return kFileSlots;
-    case SlotKind::kShm:
-      return kShmSlots;
-    case SlotKind::kUser:
-      return kUsers;
-    case SlotKind::kCpu:
-      return config.cpus;
-    case SlotKind::kZone:
-      return config.zones;
-    case SlotKind::kNone:
-      break;
-  }
-  return 1;
-}
-
 // The number in a field that holds no address; flag lists are or-ed together.
 uint64_t GetNumber(const Message& message, const FieldDescriptor* field) {
   const Reflection& reflection = *message.GetReflection();
@@ -239,13 +219,6 @@ void SetNumber(Message* message, const FieldDescriptor* field, uint64_t value) {
   }
 }
 
-uint32_t ValueFromNumber(Op op, uint64_t number) {
-  const bool unknown_source =
-      op == Op::kMmap && number > static_cast<uint64_t>(MmapSource::kSecret);
-  return unknown_source ? static_cast<uint32_t>(MmapSource::kFile)
-                        : static_cast<uint32_t>(number);
-}
-
 void FieldFromProto(const Message& message, const StepField& field,
                     const Config& config, Step* step) {
   const Reflection& reflection = *message.GetReflection();
@@ -285,31 +258,13 @@ void FieldFromProto(const Message& message, const StepField& field,
 }
 
 void FieldToProto(const Step& step, const StepField& field, Message* message) {
-  switch (field.target) {
-    case Field::kAddr:
-    case Field::kNewAddr: {
-      const Address& address =
-          field.target == Field::kAddr ? step.addr : step.new_addr;
-      const bool given =
-          step.op == Op::kReclaim ? step.value != 0 : !(address == Address());
-      if (!given) return;
-      AddressToProto(address, static_cast<proto::Address*>(
-                                  message->GetReflection()->MutableMessage(
-                                      message, field.field)));
-      return;
-    }
-    case Field::kLength:
-      return SetNumber(message, field.field, step.length);
-    case Field::kLength2:
-      return SetNumber(message, field.field, step.length2);
-    case Field::kProt:
-      return SetNumber(message, field.field, step.prot);
-    case Field::kFlags:
-      return SetNumber(message, field.field, step.flags);
-    case Field::kSlot:
-      return SetNumber(message, field.field, step.slot);
-    case Field::kValue:
-      return SetNumber(message, field.field, step.value);
+  if (field.target != Field::kAddr && field.target != Field::kNewAddr) {
+    return SetNumber(message, field.field, NumberIn(step, field.target));
+  }
+  if (const Address* given = GivenAddress(step, field.target)) {
+    AddressToProto(*given, static_cast<proto::Address*>(
+                               message->GetReflection()->MutableMessage(
+                                   message, field.field)));
   }
 }
 
@@ -345,15 +300,11 @@ std::optional<During> DuringFromProto(const proto::During& message,
   const std::optional<Point> point = PointFromName(message.point());
   const Op op = OpOfAction(message.action_case());
   if (!point || op == Op::kNone) return std::nullopt;
-  const Step action = CallFromProto(message, MessageOf(op).action, op, config);
-  During during;
-  during.addr = action.addr;
+  During during =
+      AsAction(CallFromProto(message, MessageOf(op).action, op, config));
   during.point = *point;
-  during.op = op;
   during.task = static_cast<uint8_t>(message.task() % kTaskSlots);
-  during.slot = action.slot;
   during.nth = Saturate16(message.nth());
-  during.value = Saturate16(action.value);
   return during;
 }
 
@@ -363,12 +314,7 @@ void DuringToProto(const During& during, proto::During* message) {
   message->set_task(during.task);
   const FieldDescriptor* alternative = MessageOf(during.op).action;
   if (alternative == nullptr) return;
-  Step action;
-  action.op = during.op;
-  action.addr = during.addr;
-  action.slot = during.slot;
-  action.value = during.value;
-  CallToProto(action, alternative, message);
+  CallToProto(AsStep(during), alternative, message);
 }
 
 Step StepFromProto(const proto::Step& message, const Config& config) {

@@ -3,9 +3,11 @@
 
 #include "engine/step.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <iterator>
+#include <limits>
 #include <optional>
 
 #include "absl/strings/string_view.h"
@@ -113,6 +115,48 @@ const PointInfo& InfoOf(Point point) {
 }
 
 absl::Span<const PointInfo> AllPoints() { return kPoints; }
+
+uint64_t NumberIn(const Step& step, Field field) {
+  switch (field) {
+    case Field::kLength:
+      return step.length;
+    case Field::kLength2:
+      return step.length2;
+    case Field::kProt:
+      return step.prot;
+    case Field::kFlags:
+      return step.flags;
+    case Field::kSlot:
+      return step.slot;
+    case Field::kValue:
+      return step.value;
+    case Field::kAddr:
+    case Field::kNewAddr:
+      break;
+  }
+  return 0;
+}
+
+Step AsStep(const During& action) {
+  Step step;
+  step.op = action.op;
+  step.task = action.task;
+  step.slot = action.slot;
+  step.addr = action.addr;
+  step.value = action.value;
+  return step;
+}
+
+During AsAction(const Step& step) {
+  During action;
+  action.op = step.op;
+  action.task = step.task;
+  action.slot = step.slot;
+  action.addr = step.addr;
+  action.value = static_cast<uint16_t>(
+      std::min<uint32_t>(step.value, std::numeric_limits<uint16_t>::max()));
+  return action;
+}
 
 std::optional<Point> PointFromName(absl::string_view name) {
   for (const PointInfo& info : kPoints) {

@@ -211,6 +211,14 @@ struct Step {
   bool operator==(const Step&) const = default;
 };
 
+// The number in a field; 0 for those that hold an address.
+uint64_t NumberIn(const Step& step, Field field);
+
+// The action of an interleaving as a step of its own, and a step as an action,
+// its value cut to what fits: what is done, not where inside a call.
+Step AsStep(const During& action);
+During AsAction(const Step& step);
+
 // mmap's value.
 enum class MmapSource : uint32_t {
   kFile,

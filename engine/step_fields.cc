@@ -80,7 +80,8 @@ struct Table {
   Table();
   void Add(const OpInfo& info);
 
-  std::vector<StepMessage> messages;  // by Op
+  std::vector<StepMessage> messages;            // by Op
+  std::array<SlotKind, kOpCount> slot_kinds{};  // by Op
   std::array<Op, kMaxFieldNumber> calls{};
   std::array<Op, kMaxFieldNumber> actions{};
 };
@@ -98,7 +99,11 @@ void Table::Add(const OpInfo& info) {
     if (message.call == nullptr) SchemaBug("no Step." + name);
     const Descriptor* type = message.call->message_type();
     for (int i = 0; i < type->field_count(); ++i) {
-      message.fields.push_back(FieldOf(type->field(i)));
+      const StepField& field =
+          message.fields.emplace_back(FieldOf(type->field(i)));
+      if (field.target == Field::kSlot) {
+        slot_kinds[static_cast<int>(info.op)] = field.slots;
+      }
     }
     calls[message.call->number()] = info.op;
     if (message.action != nullptr) actions[message.action->number()] = info.op;
@@ -115,6 +120,44 @@ const Table& GetTable() {
 
 const StepMessage& MessageOf(Op op) {
   return GetTable().messages[static_cast<int>(op)];
+}
+
+uint32_t SlotCount(SlotKind kind, const Config& config) {
+  switch (kind) {
+    case SlotKind::kTask:
+      return kTaskSlots;
+    case SlotKind::kFile:
+      return kFileSlots;
+    case SlotKind::kShm:
+      return kShmSlots;
+    case SlotKind::kUser:
+      return kUsers;
+    case SlotKind::kCpu:
+      return config.cpus;
+    case SlotKind::kZone:
+      return config.zones;
+    case SlotKind::kNone:
+      break;
+  }
+  return 1;
+}
+
+uint32_t SlotsOf(Op op, const Config& config) {
+  return SlotCount(GetTable().slot_kinds[static_cast<int>(op)], config);
+}
+
+uint32_t ValueFromNumber(Op op, uint64_t number) {
+  const bool unknown_source =
+      op == Op::kMmap && number > static_cast<uint64_t>(MmapSource::kSecret);
+  return unknown_source ? static_cast<uint32_t>(MmapSource::kFile)
+                        : static_cast<uint32_t>(number);
+}
+
+const Address* GivenAddress(const Step& step, Field field) {
+  const Address& address = field == Field::kAddr ? step.addr : step.new_addr;
+  const bool given =
+      step.op == Op::kReclaim ? step.value != 0 : !(address == Address());
+  return given ? &address : nullptr;
 }
 
 Op OpOfCall(int field_number) { return GetTable().calls[field_number]; }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "engine/program.h"
 #include "engine/step.h"
 #include "google/protobuf/descriptor.h"
 
@@ -34,6 +35,16 @@ struct StepMessage {
 };
 
 const StepMessage& MessageOf(Op op);
+
+uint32_t SlotCount(SlotKind kind, const Config& config);
+// The number of slots that the slot of such a step is one of; 1 if it has none.
+uint32_t SlotsOf(Op op, const Config& config);
+
+// Step::value of a number from outside: an unknown source of mmap is a file.
+uint32_t ValueFromNumber(Op op, uint64_t number);
+
+// kAddr or kNewAddr of the step; null where it is left out of files.
+const Address* GivenAddress(const Step& step, Field field);
 
 // The op of an alternative's field number; kNone for 0 (not set).
 Op OpOfCall(int field_number);

@@ -22,15 +22,7 @@ const std::optional<KernelChoice>& Choice() {
 
 }  // namespace
 
-MutatorOptions TargetMutatorOptions() {
-  MutatorOptions options;
-  options.any_kernel = !Choice().has_value();
-  if (Choice()) {
-    options.vocabulary.profile = Choice()->profile;
-    options.vocabulary.defects = Choice()->defects;
-  }
-  return options;
-}
+MutatorOptions TargetMutatorOptions() { return MutatorOptionsFor(Choice()); }
 
 }  // namespace lockstep
 

@@ -33,6 +33,16 @@ std::optional<KernelChoice> KernelFromEnvironment() {
                       DefectsFromEnvironment(**profile, (*profile)->shipped)};
 }
 
+MutatorOptions MutatorOptionsFor(const std::optional<KernelChoice>& choice) {
+  MutatorOptions options;
+  options.any_kernel = !choice.has_value();
+  if (choice) {
+    options.vocabulary.profile = choice->profile;
+    options.vocabulary.defects = choice->defects;
+  }
+  return options;
+}
+
 DefectSet DefectsFromEnvironment(const Profile& profile, DefectSet otherwise) {
   const char* changes = std::getenv("LOCKSTEP_FUZZ_DEFECTS");
   if (changes == nullptr) return otherwise;

@@ -13,6 +13,7 @@
 
 #include "engine/defect.h"
 #include "engine/profile.h"
+#include "fuzzers/mutator.h"
 
 namespace lockstep {
 
@@ -25,6 +26,9 @@ struct KernelChoice {
 // was expected, if a name is unknown: a run of hours must not be about another
 // kernel than was asked for.
 std::optional<KernelChoice> KernelFromEnvironment();
+
+// Mutation within that kernel and its defects; of any, if none is chosen.
+MutatorOptions MutatorOptionsFor(const std::optional<KernelChoice>& choice);
 
 // LOCKSTEP_FUZZ_DEFECTS alone, over this profile; `otherwise` if it is not set.
 DefectSet DefectsFromEnvironment(const Profile& profile, DefectSet otherwise);

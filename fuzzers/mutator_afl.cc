@@ -9,7 +9,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "fuzzers/kernel_choice.h"
@@ -20,21 +19,10 @@
 namespace lockstep {
 namespace {
 
-MutatorOptions OptionsFromEnvironment() {
-  MutatorOptions options;
-  const std::optional<KernelChoice> choice = KernelFromEnvironment();
-  options.any_kernel = !choice.has_value();
-  if (choice) {
-    options.vocabulary.profile = choice->profile;
-    options.vocabulary.defects = choice->defects;
-  }
-  return options;
-}
-
 class AflMutator {
  public:
   explicit AflMutator(unsigned int seed)
-      : random_(seed), mutator_(OptionsFromEnvironment()) {}
+      : random_(seed), mutator_(MutatorOptionsFor(KernelFromEnvironment())) {}
 
   // The mutated input; valid until the next call.
   size_t Fuzz(const uint8_t* data, size_t size, const uint8_t* other,

@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/step_fields.h"
 #include "engine/uapi.h"
 #include "fuzzers/mutator_operations.h"
 #include "props/property.h"
@@ -112,40 +113,13 @@ constexpr Op kWholeCalls[] = {
 constexpr absl::Span<const Op> kLikeCalls[] = {kRangeCalls, kPageActions,
                                                kWholeCalls};
 
-// The number of slots that the step's slot is one of; 0: it has none.
-uint32_t SlotsOf(const Config& config, Op op) {
-  switch (op) {
-    case Op::kFork:
-      return kTaskSlots;
-    case Op::kMmap:
-    case Op::kMemfdSecret:
-    case Op::kFtruncate:
-      return kFileSlots;
-    case Op::kShmget:
-    case Op::kShmat:
-    case Op::kShmctl:
-      return kShmSlots;
-    case Op::kSetuid:
-      return kUsers;
-    case Op::kSetCpu:
-      return config.cpus;
-    case Op::kSetAllocationZone:
-      return config.zones;
-    default:
-      return 0;
-  }
-}
-
 constexpr uint64_t kSwitches = OpBit(Op::kFork) | OpBit(Op::kSetcap) |
                                OpBit(Op::kTouch) | OpBit(Op::kSplit) |
                                OpBit(Op::kShmget) | OpBit(Op::kReclaim);
 
 uint32_t NormalValue(Op op, uint32_t value) {
   if ((kSwitches & OpBit(op)) != 0) return value != 0 ? 1 : 0;
-  if (op == Op::kMmap && value > static_cast<uint32_t>(MmapSource::kSecret)) {
-    return static_cast<uint32_t>(MmapSource::kFile);
-  }
-  return value;
+  return ValueFromNumber(op, value);
 }
 
 // A task that some step makes, or the first.
@@ -394,11 +368,11 @@ bool ChangeSlot(const MutationContext& context, Program* program) {
   const Config& config = program->config;
   const std::optional<size_t> at = PickStep(
       context, *program,
-      [&config](const Step& step) { return SlotsOf(config, step.op) > 1; });
+      [&config](const Step& step) { return SlotsOf(step.op, config) > 1; });
   if (!at) return false;
   Step& step = program->steps[*at];
   step.slot =
-      static_cast<uint8_t>(context.random.Below(SlotsOf(config, step.op)));
+      static_cast<uint8_t>(context.random.Below(SlotsOf(step.op, config)));
   return true;
 }
 
@@ -488,13 +462,7 @@ bool MoveIntoCall(const MutationContext& context, Program* program) {
     const bool action = IsEnvironment(steps[i].op) || steps[i].op == Op::kTouch;
     const size_t call = is_call(i + 1) ? i + 1 : i - 1;
     if (!action || !is_call(call)) continue;
-    During during;
-    during.op = steps[i].op;
-    during.task = steps[i].task;
-    during.slot = steps[i].slot;
-    during.addr = steps[i].addr;
-    during.value =
-        static_cast<uint16_t>(std::min<uint32_t>(steps[i].value, 0xffff));
+    During during = AsAction(steps[i]);
     // kNone is the first and no point.
     const size_t points = AllPoints().size();
     during.point = AllPoints()[1 + context.Pick(points - 1)].point;
@@ -517,25 +485,17 @@ bool MoveOutOfCall(const MutationContext& context, Program* program) {
   Step& step = program->steps[*at];
   const During during = step.during[--step.during_count];
   step.during[step.during_count] = During();
-  Step action;
-  action.op = during.op;
-  action.task = during.task;
-  action.slot = during.slot;
-  action.addr = during.addr;
-  action.value = during.value;
   const size_t behind = context.random.OneIn(2) ? 1 : 0;
   program->steps.insert(
       program->steps.begin() + static_cast<std::ptrdiff_t>(*at + behind),
-      action);
+      AsStep(during));
   return true;
 }
 
 void NormaliseStep(const Config& config, Step* step) {
   ClearUnusedFields(step);
   step->task %= kTaskSlots;
-  if (const uint32_t slots = SlotsOf(config, step->op)) {
-    step->slot = static_cast<uint8_t>(step->slot % slots);
-  }
+  step->slot = static_cast<uint8_t>(step->slot % SlotsOf(step->op, config));
   step->value = NormalValue(step->op, step->value);
   uint8_t kept = 0;
   for (int i = 0; i < step->during_count; ++i) {
@@ -543,9 +503,8 @@ void NormaliseStep(const Config& config, Step* step) {
     const bool action = IsEnvironment(during.op) || during.op == Op::kTouch;
     if (!action || during.point == Point::kNone) continue;
     during.task %= kTaskSlots;
-    if (const uint32_t slots = SlotsOf(config, during.op)) {
-      during.slot = static_cast<uint8_t>(during.slot % slots);
-    }
+    during.slot =
+        static_cast<uint8_t>(during.slot % SlotsOf(during.op, config));
     during.value = static_cast<uint16_t>(NormalValue(during.op, during.value));
     step->during[kept++] = during;
   }

@@ -14,12 +14,9 @@
 namespace lockstep {
 namespace {
 
-absl::StatusOr<Program> ParseEither(absl::string_view bytes) {
-  // No binary program begins with the byte of the text's header: it would be a
-  // group, which the format does not have.
-  absl::StatusOr<Program> program = !bytes.empty() && bytes[0] == '#'
-                                        ? ParseProgramText(bytes, "input")
-                                        : ParseProgramBinary(bytes, "input");
+// A program of a size that is worth running.
+absl::StatusOr<Program> ParseSmall(absl::string_view bytes) {
+  absl::StatusOr<Program> program = ParseProgram(bytes, "input");
   if (!program.ok()) return program;
   const Config& config = program->config;
   if (program->steps.size() > kMostInputSteps) {
@@ -66,7 +63,7 @@ absl::StatusOr<const Program*> ProgramInput::Parse(const uint8_t* data,
     if (size != 0 && entry->bytes == bytes) return &entry->program;
   }
   ++parsed_;
-  absl::StatusOr<Program> program = ParseEither(bytes);
+  absl::StatusOr<Program> program = ParseSmall(bytes);
   if (!program.ok()) return program.status();
   known.bytes = std::string(bytes);
   known.program = *std::move(program);

@@ -201,11 +201,7 @@ std::optional<Parting> CompareShared(size_t step, const Engine& a,
   for (int slot = 0; slot < kShmSlots; ++slot) {
     const ShmState of_a = a.ObserveShm(slot);
     const ShmState of_b = b.ObserveShm(slot);
-    const bool same =
-        of_a.exists == of_b.exists && of_a.locked == of_b.locked &&
-        of_a.hugetlb == of_b.hugetlb && of_a.removed == of_b.removed &&
-        of_a.owner == of_b.owner && of_a.size == of_b.size;
-    if (!same) {
+    if (of_a != of_b) {
       return Parting{step, DescribeShm(slot, of_a), DescribeShm(slot, of_b)};
     }
   }

@@ -350,6 +350,19 @@ void Widen(const std::vector<DocumentedStep>& other,
   }
 }
 
+// Every other kernel that has the documented calls.
+void WidenToOtherKernels(Config config, Engine* engine,
+                         std::vector<DocumentedStep>* steps) {
+  const Profile* const own = config.profile;
+  for (const Profile& profile : AllProfiles()) {
+    if (&profile == own || !profile.Has(Behaviour::kMlock2)) continue;
+    config.SetProfile(profile);
+    config.defects = DefectSet();
+    std::vector<DocumentedStep> there = *steps;
+    if (RunDocumented(config, engine, &there).ok()) Widen(there, steps);
+  }
+}
+
 }  // namespace
 
 bool InArena(uint64_t address) {
@@ -393,18 +406,7 @@ absl::StatusOr<DocumentedProgram> Document(const Program& program,
       !status.ok()) {
     return status;
   }
-  for (const Profile& profile : AllProfiles()) {
-    if (!any_machine || &profile == result.profile ||
-        !profile.Has(Behaviour::kMlock2)) {
-      continue;
-    }
-    config.SetProfile(profile);
-    config.defects = DefectSet();
-    std::vector<DocumentedStep> there = result.steps;
-    if (RunDocumented(config, engine, &there).ok()) {
-      Widen(there, &result.steps);
-    }
-  }
+  if (any_machine) WidenToOtherKernels(config, engine, &result.steps);
   uint64_t populated = 0;
   for (DocumentedStep& step : result.steps) {
     if (!step.left_out.empty()) continue;

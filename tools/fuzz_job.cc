@@ -128,9 +128,6 @@ absl::Status FuzzJob::Start(const Options& options) {
       "-print_final_stats=1",
       // A program of the model takes microseconds.
       "-timeout=20",
-      // Its bookkeeping of rare features takes nine tenths of the time while
-      // the corpus grows, which here is for long.
-      "-entropic=0",
       // Each new function is looked up by a symbolizer.
       "-print_funcs=0",
   };

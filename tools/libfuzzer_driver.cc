@@ -82,13 +82,6 @@ bool IsNamedByLibFuzzer(const std::string& name) {
                      [](unsigned char c) { return std::isxdigit(c) != 0; });
 }
 
-// As the targets read their inputs: a text begins with its header.
-absl::StatusOr<Program> ParseInput(absl::string_view bytes,
-                                   absl::string_view name) {
-  return absl::StartsWith(bytes, "#") ? ParseProgramText(bytes, name)
-                                      : ParseProgramBinary(bytes, name);
-}
-
 bool IsSubset(DefectSet some, DefectSet all) {
   return std::all_of(AllDefects().begin(), AllDefects().end(),
                      [&](const DefectInfo& info) {
@@ -190,7 +183,7 @@ class Driver {
   void DropCutOffInputs() const {
     for (const fs::path& path : FilesOf(options_.corpus)) {
       if (IsNamedByLibFuzzer(path.filename()) &&
-          !ParseInput(ReadFile(path), path.string()).ok()) {
+          !ParseProgram(ReadFile(path), path.string()).ok()) {
         Remove(path);
       }
     }
@@ -299,7 +292,7 @@ class Driver {
     for (const std::string& artifact : artifacts) {
       const std::string bytes = ReadFile(artifact);
       TakeOutOfCorpus(bytes);
-      absl::StatusOr<Program> program = ParseInput(bytes, artifact);
+      absl::StatusOr<Program> program = ParseProgram(bytes, artifact);
       const std::string name = fs::path(artifact).filename();
       if (!program.ok()) {
         // Of what was killed, one that was not written to its end.

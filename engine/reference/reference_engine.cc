@@ -24,16 +24,6 @@
 namespace lockstep::reference {
 namespace {
 
-During AsAction(const Step& step) {
-  During action;
-  action.addr = step.addr;
-  action.op = step.op;
-  action.task = step.task;
-  action.slot = step.slot;
-  action.value = static_cast<uint16_t>(std::min<uint32_t>(step.value, 65535));
-  return action;
-}
-
 // ftruncate: pages behind the end go, private copies too.
 Outcome Ftruncate(Machine& machine, int fd, uint64_t size) {
   if (size > static_cast<uint64_t>(INT64_MAX)) return Outcome::Errno(EINVAL);
