@@ -13,6 +13,7 @@ namespace lockstep::contracts {
 namespace {
 
 const Outcome kOk = Outcome::Ok();
+const Outcome kEagain = Outcome::Errno(EAGAIN);
 const Outcome kEnomem = Outcome::Errno(ENOMEM);
 const Outcome kEinval = Outcome::Errno(EINVAL);
 const Outcome kSegv = Outcome::Signal(SIGSEGV);
@@ -75,6 +76,17 @@ TEST(MadviseErrnoTest, UnknownAdviceIsEinval) {
   EXPECT_FALSE(c.Holds("madvise-errno", kOk));
   c.step.flags = 24;  // MADV_DONTNEED_LOCKED, 5.18
   EXPECT_TRUE(c.Holds("madvise-errno", kEinval));
+}
+
+TEST(MadviseErrnoTest, AVmaTooManyIsEagain) {
+  Case c(Op::kMadvise);
+  c.Over(0, 1);
+  c.Map(0, 2, kPlain);
+  c.step.flags = uapi::kMadvDontfork;
+  EXPECT_FALSE(c.Holds("madvise-errno", kEagain));
+  c.config.max_map_count = 2;
+  EXPECT_TRUE(c.Holds("madvise-errno", kEagain));
+  EXPECT_FALSE(c.Holds("madvise-errno", kEnomem));
 }
 
 TEST(MadviseEffectTest, DontneedActsUpToTheFirstLockedVma) {

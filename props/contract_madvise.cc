@@ -226,10 +226,9 @@ bool MadviseErrno(const StepContext& context, Mismatch* mismatch) {
     return true;
   }
   Allowed allowed = MadviseOutcome(context, advice);
-  // Splitting needs VMAs; within madvise ENOMEM becomes EAGAIN there.
-  if (NearMapCount(context, 2) || context.events.allocation_failed) {
-    allowed.Or(EAGAIN).Or(ENOMEM);
-  }
+  // Splitting needs VMAs; madvise turns the ENOMEM of that into EAGAIN.
+  if (NearMapCount(context, 2)) allowed.Or(EAGAIN);
+  if (context.events.allocation_failed) allowed.Or(EAGAIN).Or(ENOMEM);
   if (TouchesHugetlb(context.task_before(), advice.start, advice.end)) {
     allowed.Or(EINVAL);
   }

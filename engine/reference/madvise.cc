@@ -92,7 +92,9 @@ int MadviseFlags(Machine& machine, int mm, size_t* vma, Vpn start, Vpn end,
   if (flags == area.flags) return 0;
   int error = ModifyVma(machine, mm, vma, start, end, flags);
   if (error == 0) space.vmas[*vma].flags = flags;
-  return error;
+  // madvise_behavior, madvise_vma_behavior: try again. From 4.12 (?) to 5.16
+  // the limit of VMAs stayed ENOMEM.
+  return error == ENOMEM ? EAGAIN : error;
 }
 
 // madvise_remove: a hole in the object.
