@@ -125,7 +125,7 @@ int SharersOf(const Machine& machine, Pfn pfn) {
 FaultResult DoWpPage(Machine& machine, int mm, size_t vma, Vpn page) {
   const Vma& area = machine.mms[mm].vmas[vma];
   Pfn old = PfnOf(GetPte(machine, mm, page));
-  if (area.Is(kVmShared) && old != 0) {
+  if (area.Is(kVmShared)) {
     machine.page(old).Set(kPageDirty);
     SetPte(machine, mm, page, MakePte(old, true));
     return FaultResult::kDone;

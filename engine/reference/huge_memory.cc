@@ -117,8 +117,7 @@ void MlockSplitPages(Machine& machine, Pfn first) {
     for (uint32_t node = FirstMapping(machine, pfn); node != 0;
          node = machine.rmap[node].next) {
       const RmapNode& mapping = machine.rmap[node];
-      const Vma* vma = machine.mms[mapping.mm].VmaAt(mapping.page);
-      if (vma != nullptr && vma->Is(kVmLocked)) {
+      if (VmaOf(machine, mapping.mm, mapping.page).Is(kVmLocked)) {
         MlockVmaPage(machine, pfn);
         break;
       }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "engine/check.h"
 #include "engine/reference/huge_memory.h"
 #include "engine/reference/object.h"
 #include "engine/reference/page_alloc.h"
@@ -57,9 +58,8 @@ FaultResult HugetlbFault(Machine& machine, int mm, size_t vma, Vpn page,
     return FaultResult::kDone;
   }
   uint64_t index = area.IndexOf(start) >> machine.order;
-  if (index >= ObjectPages(machine, area.object) >> machine.order) {
-    return FaultResult::kSigbus;
-  }
+  // It is mapped whole, never grows, and no program can truncate it.
+  LOCKSTEP_CHECK(index < ObjectPages(machine, area.object) >> machine.order);
   Pfn head = shared ? FindObjectPage(machine, area.object, index) : 0;
   if (head != 0) {
     GetPage(machine, head);

@@ -46,8 +46,7 @@ void Remap(Machine& machine, Pfn pfn,
     GetPage(machine, pfn);
     SetPte(machine, entry.mm, entry.page, entry.bits | pfn);
     PageAddRmap(machine, pfn, entry.mm, entry.page, /*huge=*/false);
-    const Vma* vma = machine.mms[entry.mm].VmaAt(entry.page);
-    if (vma != nullptr && vma->Is(kVmLocked) &&
+    if (VmaOf(machine, entry.mm, entry.page).Is(kVmLocked) &&
         !machine.Has(Defect::kMigrateDropsMlocked)) {
       MlockVmaPage(machine, pfn);
     }

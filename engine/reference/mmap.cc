@@ -435,7 +435,8 @@ Outcome SysBrk(Machine& machine, uint64_t brk) {
         heap.flags =
             kVmRead | kVmWrite | kVmMayWrite | kVmAccount | space.def_flags;
         heap.pgoff = heap.start.n;
-        if (MmapRegion(machine, mm, heap) != 0) return unchanged();
+        // Nothing is in its way, so nothing can fail.
+        MmapRegion(machine, mm, heap);
         populate = (space.def_flags & kVmLocked) != 0;
       }
     }

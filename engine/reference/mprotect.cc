@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "engine/reference/huge_memory.h"
 #include "engine/reference/page_table.h"
 #include "engine/reference/populate.h"
 #include "engine/reference/vma.h"
@@ -21,14 +20,10 @@ constexpr uint32_t kProtSem = 8;  // no effect on x86
 // writable again where that is right.
 void WriteProtect(Machine& machine, int mm, Vpn start, Vpn end) {
   for (Vpn at = start; auto entry = NextEntry(machine, mm, at, end);) {
+    // No edge of a VMA, and so none of the range, cuts a huge page.
     if (entry->huge) {
-      Vpn after = entry->page + TableSpan(machine);
-      if (entry->page < start || after > end) {
-        SplitHugePmd(machine, mm, entry->page);
-        if (GetHugePmd(machine, mm, entry->page) == 0) continue;
-      }
       FindTable(machine, mm, entry->page)->huge &= ~uint32_t{kPteWrite};
-      at = after;
+      at = entry->page + TableSpan(machine);
       continue;
     }
     SetPte(machine, mm, entry->page, entry->raw & ~uint32_t{kPteWrite});

@@ -197,13 +197,10 @@ int MoveVma(Machine& machine, int mm, const Request& request) {
   return 0;
 }
 
-// get_unmapped_area for the VMA at its new size. 0 if there is no room.
+// get_unmapped_area for the VMA at its new size. 0 if there is no room. Never
+// for hugetlb memory: it does not grow, and MREMAP_DONTUNMAP refuses it.
 uint64_t ChooseNewAddress(const Machine& machine, const Mm& space,
                           const Vma& vma, uint64_t hint, uint64_t length) {
-  if (vma.Is(kVmHugetlb)) {
-    return FindUnmappedArea(machine, space, hint, length,
-                            uint64_t{machine.huge_pages} << kPageShift);
-  }
   return vma.object == 0
              ? FindAnonymousArea(machine, space, hint, length)
              : FindUnmappedArea(machine, space, hint, length, kPageSize);

@@ -10,7 +10,6 @@
 #include "engine/reference/lru.h"
 #include "engine/reference/page_alloc.h"
 #include "engine/reference/page_table.h"
-#include "engine/reference/secretmem.h"
 
 namespace lockstep::reference {
 namespace {
@@ -84,7 +83,6 @@ void PutObject(Machine& machine, ObjectId id) {
   LOCKSTEP_CHECK(object.references > 0);
   if (--object.references > 0) return;
   object.unevictable = false;
-  if (object.kind == Object::Kind::kSecret) UnchargeSecret(machine, object);
   DropPages(machine, object, 0, ~uint64_t{0});
   machine.hugetlb_reserved -= object.reserved;
   object.kind = Object::Kind::kFree;

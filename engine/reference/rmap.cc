@@ -72,6 +72,12 @@ void PageMoveRmap(Machine& machine, Pfn pfn, int mm, Vpn from, Vpn to) {
   machine.rmap[node].page = to;
 }
 
+const Vma& VmaOf(const Machine& machine, int mm, Vpn mapped) {
+  const Vma* vma = machine.mms[mm].VmaAt(mapped);
+  LOCKSTEP_CHECK(vma != nullptr);
+  return *vma;
+}
+
 bool MlockFromRmap(Machine& machine, Pfn pfn, int mm) {
   if (machine.Has(Defect::kRmapTrylock) && !machine.mms[mm].CanReadLock()) {
     return false;
@@ -87,8 +93,7 @@ bool TryToMunlock(Machine& machine, Pfn pfn) {
   for (uint32_t node = FirstMapping(machine, pfn); node != 0;
        node = machine.rmap[node].next) {
     const RmapNode& mapping = machine.rmap[node];
-    const Vma* vma = machine.mms[mapping.mm].VmaAt(mapping.page);
-    if (vma == nullptr || !vma->Is(kVmLocked)) continue;
+    if (!VmaOf(machine, mapping.mm, mapping.page).Is(kVmLocked)) continue;
     if (MlockFromRmap(machine, pfn, mapping.mm)) return true;
   }
   return false;

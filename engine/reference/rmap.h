@@ -27,6 +27,9 @@ inline uint32_t FirstMapping(const Machine& machine, Pfn pfn) {
   return machine.page(pfn).rmap;
 }
 
+// The VMA of a mapping: no page is mapped outside of one.
+const Vma& VmaOf(const Machine& machine, int mm, Vpn mapped);
+
 // try_to_munlock: does another VMA hold the page locked? If so it is Mlocked
 // again. REQUIRES: the page is isolated and locked.
 bool TryToMunlock(Machine& machine, Pfn pfn);

@@ -43,9 +43,4 @@ bool ChargeSecretPage(Machine& machine, const Object& object) {
   return true;
 }
 
-void UnchargeSecret(Machine& machine, const Object& object) {
-  if (!machine.Has(Behaviour::kSecretmemPerUser)) return;
-  machine.locked_secrets[object.user] -= object.cache.size();
-}
-
 }  // namespace lockstep::reference

@@ -23,9 +23,8 @@ int SecretmemMmap(const Machine& machine, Pages locked_vm, Vma* vma);
 
 // Charges a page that the running task is about to bring in. False if the
 // user's pages are at this task's RLIMIT_MEMLOCK; CAP_IPC_LOCK does not help.
+// The charge stays: nothing closes the file.
 bool ChargeSecretPage(Machine& machine, const Object& object);
-// Gives back the charge of all pages, when the file goes.
-void UnchargeSecret(Machine& machine, const Object& object);
 
 }  // namespace lockstep::reference
 

@@ -21,20 +21,18 @@ bool TryToUnmap(Machine& machine, Pfn pfn) {
   for (uint32_t node = FirstMapping(machine, pfn); node != 0;) {
     const RmapNode mapping = machine.rmap[node];
     node = mapping.next;
-    const Vma* vma = machine.mms[mapping.mm].VmaAt(mapping.page);
-    if (vma != nullptr && vma->Is(kVmLocked)) {
+    const uint32_t flags = VmaOf(machine, mapping.mm, mapping.page).flags;
+    if ((flags & kVmLocked) != 0) {
       if (MlockFromRmap(machine, pfn, mapping.mm)) return false;
       continue;
     }
-    bool droppable = vma != nullptr && vma->Is(kVmDroppable);
-    if (anon && !droppable) {
+    if (anon && (flags & kVmDroppable) == 0) {
       SetPte(machine, mapping.mm, mapping.page, kPteSwap);
     } else {
       ClearPte(machine, mapping.mm, mapping.page);
     }
     machine.TouchTables(mapping.mm);
-    machine.evictions.push_back(
-        {mapping.mm, mapping.page, vma != nullptr ? vma->flags : 0});
+    machine.evictions.push_back({mapping.mm, mapping.page, flags});
     PageRemoveRmap(machine, pfn, mapping.mm, mapping.page, /*huge=*/false);
     PutPage(machine, pfn);
   }
