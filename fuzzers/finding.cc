@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "engine/step.h"
 
 namespace lockstep {
@@ -36,6 +37,12 @@ std::string FormatFinding(absl::string_view target, const Program& program,
       InputName() == "FILE" ? "    (FILE: this input, as the engine saved it)"
                             : "",
       "\n");
+}
+
+void ExpectMessage(absl::string_view target, absl::string_view message) {
+  if (!message.empty()) return;
+  absl::FPrintF(stderr, "%s: an error without a message\n", target);
+  std::abort();
 }
 
 void ReportAndAbort(absl::string_view target, const Program& program,

@@ -27,6 +27,9 @@ std::string FormatFinding(absl::string_view target, const Program& program,
                                  const Violation& violation,
                                  absl::string_view replay);
 
+// Aborts if an error says nothing: who gets it must learn what was expected.
+void ExpectMessage(absl::string_view target, absl::string_view message);
+
 // The file that is replayed, if it is known: shown in the command.
 void SetInputName(absl::string_view path);
 

@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The kernel underneath: the contracts, and the model in lockstep with it.
-// Judged divergences and what the kernel was released with are no findings.
-// Exits with status 3, saying what is missing, where the host cannot run
-// programs.
+// Judged divergences and what the kernel was released with are no findings;
+// LOCKSTEP_FUZZ_DEFECTS in the environment, a list as --defect= takes it,
+// changes what it is taken to have. Exits with status 3, saying what is
+// missing, where the host cannot run programs.
 
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +21,7 @@
 #include "engine/judged.h"
 #include "engine/linux/kernel.h"
 #include "fuzzers/finding.h"
+#include "fuzzers/kernel_choice.h"
 #include "fuzzers/program_input.h"
 #include "fuzzers/statistics.h"
 #include "fuzzers/target.h"
@@ -46,6 +48,7 @@ class HostTarget {
         judge_(std::string(kernel_->name())) {
     const ProfileChoice choice = ProfileFor(kernel_->release());
     profile_ = choice.profile;
+    defects_ = DefectsFromEnvironment(*profile_, profile_->shipped);
     if (!choice.remark.empty()) {
       absl::FPrintF(stderr, "%s: %s\n", LOCKSTEP_FUZZER, choice.remark);
     }
@@ -55,6 +58,7 @@ class HostTarget {
   }
 
   const Profile& profile() const { return *profile_; }
+  DefectSet defects() const { return defects_; }
 
   int Run(const uint8_t* data, size_t size) {
     absl::StatusOr<const Program*> input =
@@ -62,6 +66,7 @@ class HostTarget {
     if (!input.ok()) return -1;
     Program program = **input;
     program.config.SetProfile(*profile_);
+    program.config.defects = defects_;
     if (!RunsHere(program)) return -1;
     const std::optional<Violation> violation = Judge(kernel_.get(), program);
     if (!violation) return 0;
@@ -105,6 +110,7 @@ class HostTarget {
   std::vector<Judged> judged_;
   TraceJudge judge_;
   const Profile* profile_;
+  DefectSet defects_;
 };
 
 HostTarget& TheTarget() {
@@ -117,7 +123,7 @@ HostTarget& TheTarget() {
 MutatorOptions TargetMutatorOptions() {
   MutatorOptions options;
   options.vocabulary.profile = &TheTarget().profile();
-  options.vocabulary.defects = TheTarget().profile().shipped;
+  options.vocabulary.defects = TheTarget().defects();
   options.vocabulary.real_kernel = true;
   return options;
 }

@@ -12,8 +12,9 @@ target_link_libraries(lockstep_target_files PRIVATE
 
 get_property(targets DIRECTORY PROPERTY BUILDSYSTEM_TARGETS)
 list(FILTER targets INCLUDE REGEX "^lockstep_.*_fuzzer$")
-# A control of a test.
-list(REMOVE_ITEM targets lockstep_profiles_without_table_fuzzer)
+# Controls of tests.
+list(REMOVE_ITEM targets lockstep_profiles_without_table_fuzzer lockstep_lossy_text_fuzzer
+     lockstep_lossy_binary_fuzzer lockstep_strict_trace_fuzzer)
 list(JOIN targets "," targets)
 lockstep_test(target_files_test target_files_test.cc
               LIBS lockstep_target_info lockstep_props lockstep_reference lockstep_engine)

@@ -3,16 +3,24 @@
 
 // The targets as an infrastructure runs them: processes that are given files.
 
+#include <cerrno>
+#include <ostream>
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "engine/defect.h"
+#include "engine/linux/trace.h"
+#include "engine/linux/trace_testing.h"
+#include "engine/outcome.h"
 #include "engine/profile.h"
 #include "engine/program.h"
+#include "engine/reference/reference_engine.h"
+#include "engine/step.h"
+#include "fuzzers/targets_testing.h"
+#include "fuzzers/trace_programs.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tools/testing.h"
@@ -21,44 +29,12 @@ namespace lockstep {
 namespace {
 
 using ::testing::AllOf;
-using ::testing::AnyOf;
 using ::testing::HasSubstr;
-
-std::string Target(absl::string_view name) {
-  return absl::StrCat(LOCKSTEP_FUZZERS_DIR, "/lockstep_", name, "_fuzzer");
-}
-std::string Corpus(absl::string_view name) {
-  return absl::StrCat(LOCKSTEP_SOURCE_DIR, "/corpus/", name);
-}
 
 std::vector<std::string> Kernels() {
   std::vector<std::string> names;
   for (const Profile& profile : AllProfiles()) names.emplace_back(profile.name);
   return names;
-}
-
-// The shell's word for a process that aborted, with and without a handler.
-auto Aborted() { return AnyOf(128 + 6, 77, 1); }
-
-// The command behind "Replay: ", with the program of this build.
-std::string ReplayOf(const std::string& output) {
-  for (const absl::string_view line : absl::StrSplit(output, '\n')) {
-    if (!absl::StartsWith(line, "Replay: lockstep ")) continue;
-    return absl::StrReplaceAll(
-        line, {{"Replay: lockstep ", absl::StrCat(LOCKSTEP_BINARY, " ")}});
-  }
-  ADD_FAILURE() << "no line begins with \"Replay: lockstep \" in\n" << output;
-  return "false";
-}
-
-// A witness as the bytes that a fuzzing engine would keep.
-std::string Artifact(const TemporaryDirectory& directory,
-                     absl::string_view defect) {
-  absl::StatusOr<Program> program =
-      LoadProgram(Corpus(absl::StrCat("defects/", defect, ".txtpb")));
-  EXPECT_TRUE(program.ok()) << program.status();
-  return directory.Write(absl::StrCat("crash-", defect),
-                         FormatProgramBinary(*program));
 }
 
 class DefectsTarget : public testing::TestWithParam<std::string> {};
@@ -148,6 +124,91 @@ TEST(TargetsTest, ProfilesThatPartWhereNothingSaysSoAreShownShrunk) {
                     HasSubstr("expected v3.12 and v4.9 do the same, seen "
                               "v3.12: ENOSYS; v4.9: "),
                     HasSubstr("The program, 1 steps:")));
+}
+
+// The parsers' targets, and what each is built as with a format that loses
+// steps and errors that say nothing.
+struct ParserTarget {
+  std::string name, lossy;
+  std::string (*write)(const Program&);
+};
+void PrintTo(const ParserTarget& target, std::ostream* os) {
+  *os << target.name;
+}
+class ParserTargetTest : public testing::TestWithParam<ParserTarget> {};
+
+TEST_P(ParserTargetTest, AbortsWhenALoadedProgramDoesNotSurvive) {
+  const TemporaryDirectory directory;
+  Program program;
+  program.steps.resize(1);
+  program.steps[0].op = Op::kMunlockall;
+  const std::string file = directory.Write("input", GetParam().write(program));
+  EXPECT_EQ(Shell(absl::StrCat(Target(GetParam().name), " ", file)).status, 0);
+  ShellResult result = Shell(absl::StrCat(Target(GetParam().lossy), " ", file));
+  EXPECT_THAT(result.status, Aborted());
+  EXPECT_THAT(
+      result.err,
+      AllOf(HasSubstr(absl::StrCat("a loaded program does not survive ",
+                                   GetParam().name)),
+            HasSubstr("munlockall"), HasSubstr("Replay: lockstep run FILE")));
+  // Nothing to lose, nothing found.
+  program.steps.clear();
+  directory.Write("input", GetParam().write(program));
+  EXPECT_EQ(Shell(absl::StrCat(Target(GetParam().lossy), " ", file)).status, 0);
+}
+
+TEST_P(ParserTargetTest, AbortsWhenAnErrorSaysNothing) {
+  const TemporaryDirectory directory;
+  const std::string file = directory.Write("input", "no program");
+  EXPECT_EQ(Shell(absl::StrCat(Target(GetParam().name), " ", file)).status, 0);
+  const ShellResult result =
+      Shell(absl::StrCat(Target(GetParam().lossy), " ", file));
+  EXPECT_THAT(result.status, Aborted());
+  EXPECT_THAT(result.err, HasSubstr("an error without a message"));
+}
+INSTANTIATE_TEST_SUITE_P(Parsers, ParserTargetTest,
+                         testing::Values(ParserTarget{"text", "lossy_text",
+                                                      FormatProgramText},
+                                         ParserTarget{"binary", "lossy_binary",
+                                                      FormatProgramBinary}),
+                         [](const testing::TestParamInfo<ParserTarget>& info) {
+                           return info.param.name;
+                         });
+
+// What an executor writes of the first of the target's programs, as its input.
+Trace FirstTrace() {
+  reference::ReferenceEngine engine;
+  return RecordTrace(TracePrograms()[0], &engine);
+}
+std::string TraceInput(const Trace& trace) {
+  return absl::StrCat(std::string(1, '\0'), ResultBytes({trace}).bytes());
+}
+
+TEST(TraceTargetTest, JudgesWhatAnExecutorWrites) {
+  const TemporaryDirectory directory;
+  const std::string good = directory.Write("good", TraceInput(FirstTrace()));
+  EXPECT_EQ(Shell(absl::StrCat(Target("strict_trace"), " ", good)).status, 0);
+  Trace trace = FirstTrace();
+  ASSERT_FALSE(trace.steps.empty());
+  trace.steps[0].outcome = Outcome::Errno(EFAULT);
+  const std::string bad = directory.Write("bad", TraceInput(trace));
+  EXPECT_EQ(Shell(absl::StrCat(Target("trace"), " ", bad)).status, 0);
+  const ShellResult result =
+      Shell(absl::StrCat(Target("strict_trace"), " ", bad));
+  EXPECT_THAT(result.status, Aborted());
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("after step 0"), HasSubstr("seen EFAULT")));
+}
+
+TEST(TraceTargetTest, AbortsWhenAnErrorSaysNothing) {
+  const TemporaryDirectory directory;
+  const std::string file =
+      directory.Write("input", TraceInput(FirstTrace()) + "more...!");
+  EXPECT_EQ(Shell(absl::StrCat(Target("trace"), " ", file)).status, 0);
+  const ShellResult result =
+      Shell(absl::StrCat(Target("strict_trace"), " ", file));
+  EXPECT_THAT(result.status, Aborted());
+  EXPECT_THAT(result.err, HasSubstr("an error without a message"));
 }
 
 TEST(TargetsTest, DefectsNeedAKernelThatIsKnown) {

@@ -9,17 +9,15 @@
 // is reached.
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/str_format.h"
 #include "engine/linux/trace.h"
 #include "engine/linux/wire.h"
 #include "engine/program.h"
+#include "fuzzers/finding.h"
 #include "fuzzers/statistics.h"
 #include "fuzzers/target.h"
 #include "fuzzers/trace_programs.h"
@@ -27,6 +25,14 @@
 
 namespace lockstep {
 namespace {
+
+// For a test, to see that bytes are decoded and judged: errors say nothing, and
+// a violation is a finding.
+#ifdef LOCKSTEP_FUZZER_STRICT
+constexpr bool kStrict = true;
+#else
+constexpr bool kStrict = false;
+#endif
 
 int Run(const uint8_t* data, size_t size) {
   if (size == 0) return -1;
@@ -45,19 +51,18 @@ int Run(const uint8_t* data, size_t size) {
   const absl::StatusOr<std::vector<Trace>> traces =
       DecodeResult({&program, 1}, look, bytes);
   if (!traces.ok()) {
-    if (traces.status().message().empty()) {
-      absl::FPrintF(stderr, "%s: an error without a message\n",
-                    LOCKSTEP_FUZZER);
-      std::abort();
-    }
+    ExpectMessage(LOCKSTEP_FUZZER, kStrict ? "" : traces.status().message());
     return 0;
   }
   static TraceJudge& judge = *new TraceJudge("host");
   for (const Trace& trace : *traces) {
     CountProgram(trace.steps.size());
     if (trace.end == wire::End::kRefused) continue;
-    // Any answer will do.
-    (void)judge.Judge(program, trace);
+    const auto violation = judge.Judge(program, trace);
+    // Otherwise any answer will do.
+    if (kStrict && violation.ok() && violation->has_value()) {
+      ReportAndAbort(LOCKSTEP_FUZZER, program, **violation, "lockstep run");
+    }
   }
   return 0;
 }
