@@ -134,13 +134,12 @@ const std::map<Behaviour, uint64_t>& ShownByCorpus() {
 }
 
 // Behaviours that no program of the corpus shows: those of pages and of where
-// things are put, which take longer programs, and a flag without a spec row.
+// things are put, which take longer programs.
 constexpr uint64_t kNotInCorpus =
-    BitOf(Behaviour::kLruPerNode) | BitOf(Behaviour::kPteMappedThp) |
-    BitOf(Behaviour::kFlushOnCompound) | BitOf(Behaviour::kFlushWhenFull) |
-    BitOf(Behaviour::kMlockWalksPages) | BitOf(Behaviour::kMapSharedValidate) |
-    BitOf(Behaviour::kMapStackNoThp) | BitOf(Behaviour::kThpAlignedPlacement) |
-    BitOf(Behaviour::kThpCowSplits) | BitOf(Behaviour::kForkSkipsSharedHugetlb);
+    BitOf(Behaviour::kLruPerNode) | BitOf(Behaviour::kFlushWhenFull) |
+    BitOf(Behaviour::kMlockWalksPages) |
+    BitOf(Behaviour::kThpAlignedPlacement) | BitOf(Behaviour::kThpCowSplits) |
+    BitOf(Behaviour::kForkSkipsSharedHugetlb);
 
 TEST(ProfileDifferencesTest, CorpusShowsEachRow) {
   for (const ProfileDifference& row : AllProfileDifferences()) {
