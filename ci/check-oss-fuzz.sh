@@ -116,9 +116,15 @@ check_target() {
   fi
   case $engine in
     libfuzzer)
-      # A few runs without seeds; flags and `--` that no engine knows.
-      if ! run "$log" "$target" -seed=1337 -runs=4 -- --no-such-flag=1 \
-        -no_such_flag=1 || ! grep -q 'Done 4 runs' "$log"; then
+      # A few runs without seeds; flags and `--` that no engine knows. Without
+      # counters, as built for coverage, libFuzzer does not run without seeds.
+      local start=(-runs=4) done='Done 4 runs'
+      if [[ $sanitizer == coverage ]]; then
+        start=(-runs=0 "$seeds")
+        done='Done [0-9]+ runs'
+      fi
+      if ! run "$log" "$target" -seed=1337 "${start[@]}" -- --no-such-flag=1 \
+        -no_such_flag=1 || ! grep -Eq "$done" "$log"; then
         complain "$name does not start"
         tail -n 20 "$log" >&2
       fi

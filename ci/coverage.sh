@@ -6,14 +6,31 @@
 # the targets, built with clang's source-based coverage, and prints a table of
 # lines and branches, a row a file, and below it the lines that are not reached.
 #
-#   ci/coverage.sh [FILE-OR-DIRECTORY...]      engine/reference if none is named
+#   ci/coverage.sh [--at-least=PERCENT] [FILE-OR-DIRECTORY...]
 #
-# Exit status: 0; 1 a target fails; 3 something is missing here.
+# engine/reference if none is named. Exit status: 0; 1 a target fails, or fewer
+# lines are reached than PERCENT; 2 usage; 3 something is missing here.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source ci/oss-fuzz/local.sh
 
+at_least=0
+if [[ ${1:-} == --at-least=* ]]; then
+  at_least=${1#*=}
+  if [[ ! $at_least =~ ^[0-9]+(\.[0-9]+)?$ ]]; then
+    echo "coverage: --at-least=$at_least: expected a number of percent" >&2
+    exit 2
+  fi
+  shift
+fi
+
+for tool in clang++ cmake ninja zip unzip; do
+  if ! command -v "$tool" >/dev/null; then
+    echo "coverage: no $tool here" >&2
+    exit 3
+  fi
+done
 # LLVM's tools of the compiler's own version.
 version=$(clang++ -dumpversion | cut -d . -f 1)
 for tool in llvm-profdata llvm-cov; do
@@ -61,12 +78,16 @@ cover() {
     -instr-profile="$work/all.profdata" "$@" "${paths[@]}"
 }
 # The columns of lines and of branches, whatever stands between.
-cover report --show-functions=false --show-region-summary=false |
-  grep -Ev '^(-|$)' | awk '
+table=$(cover report --show-functions=false --show-region-summary=false |
+  grep -Ev '^(-|$)' | awk -v sort='LC_ALL=C sort' '
     $1 == "Filename" { printf "%-40s %8s %8s %7s %9s %8s %7s\n", "file",
-      "lines", "missed", "", "branches", "missed", ""; next }
+      "lines", "missed", "", "branches", "missed", ""; fflush(); next }
     $1 == "Files" || NF < 10 { next }
-    { printf "%-40s %8d %8d %7s %9d %8d %7s\n", $1, $5, $6, $7, $8, $9, $10 }'
+    { row = sprintf("%-40s %8d %8d %7s %9d %8d %7s", $1, $5, $6, $7, $8, $9, $10) }
+    $1 == "TOTAL" { total = row; next }
+    { print row | sort }
+    END { close(sort); print total }')
+echo "$table"
 
 echo
 echo 'not reached:'
@@ -79,3 +100,10 @@ cover show --show-line-counts-or-regions=false --show-branches=count |
       split($0, part, "|"); number = part[1] + 0
       if (text ~ /[A-Za-z0-9]/) print file ":" number ":" text
     }'
+
+reached=$(awk '$1 == "TOTAL" { print $4 + 0 }' <<<"$table")
+if ! awk -v reached="$reached" -v least="$at_least" \
+  'BEGIN { exit reached < least }'; then
+  echo "coverage: $reached % of the lines are reached, expected $at_least %" >&2
+  exit 1
+fi

@@ -41,6 +41,11 @@ oss_fuzz_build() {
   if command -v ccache >/dev/null; then
     launcher=(CMAKE_CXX_COMPILER_LAUNCHER=ccache)
   fi
+  # Coverage maps hold the names of files. What is cached may have been compiled
+  # under another name.
+  if [[ $sanitizer == coverage ]]; then
+    launcher+=(CCACHE_DISABLE=1)
+  fi
   env -i PATH="$PATH" HOME="${HOME:-/}" "${launcher[@]}" \
     CC="$cc" CXX="$cxx" CFLAGS="$flags" CXXFLAGS="$cxxflags" \
     LIB_FUZZING_ENGINE="$library" SRC="$src" OUT="$out" WORK="$work" \
