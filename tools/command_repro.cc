@@ -199,8 +199,8 @@ class ReproCommand : public OneProgramCommand {
            "  markdown  a report: the violation, what explains it, the trace, "
            "the states\n"
            "With --engine=host or guest:6.1 the violation is that of this "
-           "kernel, and the\nreport has both sides; on the host the "
-           "reproducer is compiled and run for it.";
+           "kernel, and the\nreport has both sides; the reproducer is compiled "
+           "and run there for it.";
   }
   std::vector<Option> Options() override {
     std::vector<Option> rows = OneProgramCommand::Options();
@@ -242,8 +242,8 @@ class ReproCommand : public OneProgramCommand {
     ReproResult repro;
     if (!source.ok()) {
       repro.summary = std::string(source.status().message());
-    } else if (real()->kernel->name() == "host") {
-      repro = TryRepro(*source, "cc");
+    } else {
+      repro = TryReproOn(real()->kernel->name(), *source);
     }
     return WriteRealReport(finding, *real(), "", repro);
   }

@@ -135,7 +135,8 @@ std::string WriteRealReport(const RealFinding& finding, const RealEngine& real,
       " program.txtpb\n    lockstep run --trace --engine=", real.kernel->name(),
       " program.txtpb\n\nThe reproducer: ", repro.summary, "\n");
   if (!repro.output.empty()) {
-    absl::StrAppend(&text, "\n```\n", repro.output, "```\n");
+    absl::StrAppend(&text, "\n```\n", repro.output,
+                    repro.output.back() == '\n' ? "" : "\n", "```\n");
   }
   absl::StrAppend(&text, "\n## Both sides\n\n| step | call | ", model, " | ",
                   real.Label(), " |\n|---|---|---|---|\n", sides.rows,
@@ -168,12 +169,7 @@ absl::StatusOr<FindingFiles> RenderRealFinding(const RealFinding& finding,
   if (!source.ok()) {
     repro.summary = absl::StrCat("none: ", source.status().message());
   } else {
-    if (real.kernel->name() == "host") {
-      repro = TryRepro(*source, "cc");
-    } else {
-      repro.summary =
-          "not run: the kernel underneath is not the one of the finding";
-    }
+    repro = TryReproOn(real.kernel->name(), *source);
     files.files.emplace_back("repro.c", *std::move(source));
   }
   files.files.emplace_back("report.md",

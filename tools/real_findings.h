@@ -22,8 +22,9 @@ namespace lockstep {
 std::string WriteRealReport(const RealFinding& finding, const RealEngine& real,
                             absl::string_view found, const ReproResult& repro);
 
-// program.txtpb, repro.c, report.md. On the host the reproducer is compiled and
-// run; that takes a second or so.
+// program.txtpb, repro.c, report.md. The reproducer is compiled and run on the
+// finding's kernel; that takes a second or so on the host, and the start of a
+// guest in one.
 absl::StatusOr<FindingFiles> RenderRealFinding(const RealFinding& finding,
                                                const RealEngine& real,
                                                absl::string_view found);

@@ -13,14 +13,18 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <system_error>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "engine/linux/guest_kernel.h"
 #include "engine/program.h"
 
 namespace lockstep {
@@ -28,6 +32,7 @@ namespace {
 
 constexpr int kCannotExec = 127;
 constexpr size_t kMostOutput = 4096;
+constexpr absl::Duration kCompilerLimit = absl::Minutes(1);
 
 // How a command ended: its wait status, or what went wrong.
 struct Ended {
@@ -93,62 +98,149 @@ absl::string_view MeaningOf(int status) {
   }
 }
 
+// A directory with a reproducer and what becomes of it, gone afterwards.
+class Workshop {
+ public:
+  Workshop() = default;
+  ~Workshop() {
+    std::error_code ignored;
+    if (!directory_.empty()) std::filesystem::remove_all(directory_, ignored);
+  }
+  Workshop(const Workshop&) = delete;
+  Workshop& operator=(const Workshop&) = delete;
+
+  // False, with the reason in the result's summary, if there can be none.
+  bool Open(absl::string_view source, ReproResult* result) {
+    std::error_code error;
+    std::string path =
+        (std::filesystem::temp_directory_path(error) / "lockstep-repro-XXXXXX")
+            .string();
+    if (error || mkdtemp(path.data()) == nullptr) {
+      result->summary =
+          absl::StrCat("no temporary directory: ",
+                       error ? error.message() : std::strerror(errno));
+      return false;
+    }
+    directory_ = path;
+    const absl::Status status = WriteFileAtomically(source_file(), source);
+    if (!status.ok()) result->summary = std::string(status.message());
+    return status.ok();
+  }
+
+  std::string source_file() const { return directory_ + "/repro.c"; }
+  std::string program() const { return directory_ + "/repro"; }
+  std::string output() const { return directory_ + "/output"; }
+
+ private:
+  std::string directory_;
+};
+
+// False if it does not compile; the result says why.
+bool Compile(const Workshop& workshop, const std::string& compiler,
+             const std::vector<std::string>& flags, ReproResult* result) {
+  std::vector<std::string> command = {compiler};
+  command.insert(command.end(), flags.begin(), flags.end());
+  const std::string as_said = absl::StrJoin(command, " ");
+  command.insert(command.end(),
+                 {"-o", workshop.program(), workshop.source_file()});
+  const Ended ended = RunCommand(command, workshop.output(), kCompilerLimit);
+  const bool exited = ended.problem.empty() && WIFEXITED(ended.status);
+  result->compiled = exited && WEXITSTATUS(ended.status) == 0;
+  if (result->compiled) return true;
+  result->output = FirstBytes(workshop.output());
+  result->summary =
+      exited && WEXITSTATUS(ended.status) == kCannotExec
+          ? absl::StrCat("not compiled: no ", compiler, " here")
+          : absl::StrCat("does not compile with ", as_said,
+                         ended.problem.empty() ? "" : ": ", ended.problem);
+  return false;
+}
+
+// `where`: empty or " in guest:6.12".
+void TellEnd(int wait_status, absl::string_view where, ReproResult* result) {
+  result->ran = true;
+  if (WIFSIGNALED(wait_status)) {
+    result->summary = absl::StrCat("compiled and run", where,
+                                   ": died of signal ", WTERMSIG(wait_status));
+    return;
+  }
+  result->status = WEXITSTATUS(wait_status);
+  result->summary =
+      absl::StrCat("compiled and run", where, ": exit status ", result->status,
+                   ", ", MeaningOf(result->status));
+}
+
+absl::string_view FirstLine(absl::string_view text) {
+  return text.substr(0, text.find('\n'));
+}
+
 }  // namespace
 
 ReproResult TryRepro(absl::string_view source, const std::string& compiler,
                      absl::Duration limit) {
   ReproResult result;
-  std::error_code error;
-  std::string directory =
-      (std::filesystem::temp_directory_path(error) / "lockstep-repro-XXXXXX")
-          .string();
-  if (error || mkdtemp(directory.data()) == nullptr) {
-    result.summary =
-        absl::StrCat("no temporary directory: ",
-                     error ? error.message() : std::strerror(errno));
+  Workshop workshop;
+  if (!workshop.Open(source, &result) ||
+      !Compile(workshop, compiler, {}, &result)) {
     return result;
   }
-  const absl::Cleanup remove = [&directory] {
-    std::error_code ignored;
-    std::filesystem::remove_all(directory, ignored);
-  };
-  const std::string c_file = directory + "/repro.c";
-  const std::string binary = directory + "/repro";
-  const std::string output = directory + "/output";
-  if (absl::Status status = WriteFileAtomically(c_file, source); !status.ok()) {
-    result.summary = std::string(status.message());
-    return result;
-  }
-  Ended ended = RunCommand({compiler, "-o", binary, c_file}, output, limit);
-  if (!ended.problem.empty() || !WIFEXITED(ended.status) ||
-      WEXITSTATUS(ended.status) != 0) {
-    const bool missing = ended.problem.empty() && WIFEXITED(ended.status) &&
-                         WEXITSTATUS(ended.status) == kCannotExec;
-    result.output = FirstBytes(output);
-    result.summary =
-        missing
-            ? absl::StrCat("not compiled: no ", compiler, " here")
-            : absl::StrCat("does not compile with ", compiler,
-                           ended.problem.empty() ? "" : ": ", ended.problem);
-    return result;
-  }
-  result.compiled = true;
-  ended = RunCommand({binary}, output, limit);
-  result.output = FirstBytes(output);
+  const Ended ended =
+      RunCommand({workshop.program()}, workshop.output(), limit);
+  result.output = FirstBytes(workshop.output());
   if (!ended.problem.empty()) {
     result.summary = absl::StrCat("compiled; ", ended.problem);
-  } else if (WIFSIGNALED(ended.status)) {
-    result.ran = true;
-    result.summary = absl::StrCat("compiled and run: died of signal ",
-                                  WTERMSIG(ended.status));
   } else {
-    result.ran = true;
-    result.status = WEXITSTATUS(ended.status);
-    result.summary =
-        absl::StrCat("compiled and run: exit status ", result.status, ", ",
-                     MeaningOf(result.status));
+    TellEnd(ended.status, "", &result);
   }
   return result;
+}
+
+ReproResult TryReproInGuest(absl::string_view source,
+                            const std::string& compiler,
+                            absl::string_view which, absl::Duration limit,
+                            const GuestOptions& options) {
+  ReproResult result;
+  Workshop workshop;
+  if (!workshop.Open(source, &result)) return result;
+  // Without what only a debugger wants: it travels to the guest.
+  if (!Compile(workshop, compiler, {"-static", "-s"}, &result)) {
+    ReproResult otherwise;
+    if (Compile(workshop, compiler, {}, &otherwise)) {
+      absl::StrAppend(
+          &result.summary,
+          ", but without: a guest needs a static C library (libc.a)");
+    }
+    return result;
+  }
+  std::ifstream file(workshop.program(), std::ios::binary);
+  const std::string executable{std::istreambuf_iterator<char>(file),
+                               std::istreambuf_iterator<char>()};
+  const std::string guest = absl::StrCat("guest:", which);
+  absl::StatusOr<GuestRun> run = RunInGuest(which, executable, limit, options);
+  if (!run.ok()) {
+    result.summary = absl::StrCat("compiled; cannot be run in ", guest, ": ",
+                                  run.status().message());
+  } else if (!run->console.empty()) {
+    result.output = run->console;
+    result.summary = absl::StrCat("compiled and run in ", guest, ": ",
+                                  FirstLine(run->console));
+  } else {
+    result.output = run->output.substr(0, kMostOutput);
+    if (run->wait_status.has_value()) {
+      TellEnd(*run->wait_status, absl::StrCat(" in ", guest), &result);
+    } else {
+      result.summary = absl::StrCat("compiled; took longer than ",
+                                    absl::FormatDuration(limit), " in ", guest);
+    }
+  }
+  return result;
+}
+
+ReproResult TryReproOn(absl::string_view engine, absl::string_view source) {
+  if (absl::ConsumePrefix(&engine, "guest:")) {
+    return TryReproInGuest(source, "cc", engine);
+  }
+  return TryRepro(source, "cc");
 }
 
 }  // namespace lockstep

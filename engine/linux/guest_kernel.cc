@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
@@ -145,6 +146,10 @@ class GuestKernel : public Kernel {
   absl::StatusOr<std::vector<Trace>> Run(
       absl::Span<const Program> programs) override;
   Times times() const override { return times_; }
+
+  // The guest is of no use afterwards.
+  absl::StatusOr<GuestRun> Execute(absl::string_view executable,
+                                   absl::Duration limit);
 
  private:
   // A guest that is ready for a batch; a new one if there is none.
@@ -396,7 +401,62 @@ absl::StatusOr<std::vector<Trace>> GuestKernel::Run(
   return traces;
 }
 
+absl::StatusOr<GuestRun> GuestKernel::Execute(absl::string_view executable,
+                                              absl::Duration limit) {
+  memcpy(batch_->memory(), executable.data(), executable.size());
+  if (absl::Status told = qemu_->WriteLine(absl::StrCat(
+          "exec ", executable.size(), " ", absl::ToInt64Milliseconds(limit)));
+      !told.ok()) {
+    return told;
+  }
+  GuestRun run;
+  const absl::Time deadline = absl::Now() + limit + guest_options_.patience;
+  while (true) {
+    absl::StatusOr<std::string> line = qemu_->ReadLine(
+        std::min(absl::Now() + guest_options_.patience, deadline));
+    if (!line.ok()) {
+      run.console =
+          TakeDown(absl::IsDeadlineExceeded(line.status())
+                       ? absl::DeadlineExceededError("the guest hangs")
+                       : line.status());
+      return run;
+    }
+    const std::vector<absl::string_view> words = absl::StrSplit(*line, ' ');
+    if (words[0] == "failed") {
+      return absl::UnavailableError(absl::StrCat("the guest's init: ", *line));
+    }
+    const bool ended = words[0] == "ended" && words.size() == 3;
+    if (!ended && words[0] != "overtime") continue;
+    uint64_t bytes = 0;
+    int wait_status = 0;
+    if (words.size() < 2 || !absl::SimpleAtoi(words[1], &bytes) ||
+        bytes > kGuestOutputBytes ||
+        (ended && !absl::SimpleAtoi(words[2], &wait_status))) {
+      return absl::DataLossError(absl::StrCat("an end of '", *line, "'"));
+    }
+    if (ended) run.wait_status = wait_status;
+    run.output = std::string(result_->view(bytes));
+    return run;
+  }
+}
+
 }  // namespace
+
+absl::StatusOr<GuestRun> RunInGuest(absl::string_view which,
+                                    absl::string_view executable,
+                                    absl::Duration limit,
+                                    const GuestOptions& guest_options) {
+  if (executable.size() > kGuestBatchBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a program of ", executable.size(),
+        " bytes is larger than a guest takes (", kGuestBatchBytes, " bytes)"));
+  }
+  GuestKernel kernel(which, KernelOptions(), guest_options);
+  if (absl::Status started = kernel.Start(which); !started.ok()) {
+    return started;
+  }
+  return kernel.Execute(executable, limit);
+}
 
 absl::StatusOr<std::unique_ptr<Kernel>> MakeGuestKernelWith(
     absl::string_view which, const KernelOptions& options,

@@ -22,6 +22,9 @@ inline constexpr uint64_t kGuestBatchBytes = 2 << 20;
 inline constexpr uint64_t kGuestResultBytes = 16 << 20;
 inline constexpr uint64_t kGuestSwapBytes = 256 << 20;
 
+// The most that is kept of what a program says that runs by itself.
+inline constexpr uint64_t kGuestOutputBytes = 64 << 10;
+
 }  // namespace lockstep
 
 #endif  // LOCKSTEP_ENGINE_LINUX_GUEST_PROTOCOL_H_

@@ -23,6 +23,7 @@
 
 #include "engine/linux/executor/control.h"
 #include "engine/linux/executor/guest_actions.h"
+#include "engine/linux/executor/guest_program.h"
 #include "engine/linux/executor/raw_syscall.h"
 #include "engine/linux/executor/supervisor.h"
 #include "engine/linux/guest_protocol.h"
@@ -261,17 +262,22 @@ void ReadCommand(char (&text)[kMostLine]) {
   }
 }
 
+// The number at `*at`, which is moved behind it and the space that follows.
+uint64_t TakeNumber(const char** at) {
+  uint64_t number = 0;
+  for (; **at >= '0' && **at <= '9'; ++*at) number = number * 10 + (**at - '0');
+  if (**at == ' ') ++*at;
+  return number;
+}
+
 // The number after `key` in the kernel's command line, 0 if it has no such key.
 uint64_t CommandLineNumber(const char* key) {
   char text[4096];
   if (!ReadFile("/proc/cmdline", text)) return 0;
   for (const char* at = text; *at != '\0'; ++at) {
     if (!StartsWith(at, key)) continue;
-    uint64_t number = 0;
-    for (at += Length(key); *at >= '0' && *at <= '9'; ++at) {
-      number = number * 10 + (*at - '0');
-    }
-    return number;
+    at += Length(key);
+    return TakeNumber(&at);
   }
   return 0;
 }
@@ -286,6 +292,57 @@ bool HasArena(const char* batch, size_t bytes, uint64_t arena_pages) {
     at += sizeof(wire::ProgramHeader) + header->steps * sizeof(Step);
   }
   return false;
+}
+
+// The drives that carry what comes and goes, and the memory that they are read
+// into and written from.
+struct Transfer {
+  int64_t batch_drive, result_drive;
+  char *batch, *result;
+
+  void Read(uint64_t bytes) const {
+    if (bytes > kGuestBatchBytes) Fail("more than a batch may be", E2BIG);
+    const uint64_t sectors = (bytes + kSector - 1) / kSector * kSector;
+    const int64_t got =
+        RawSyscall(SYS_pread64, batch_drive, batch, sectors, uint64_t{0});
+    if (got != static_cast<int64_t>(sectors)) Fail("read of batch", got);
+  }
+  void Write(uint64_t bytes) const {
+    const uint64_t sectors = (bytes + kSector - 1) / kSector * kSector;
+    const int64_t put =
+        RawSyscall(SYS_pwrite64, result_drive, result, sectors, uint64_t{0});
+    if (put != static_cast<int64_t>(sectors)) Fail("write of result", put);
+  }
+};
+
+void SetBusy(bool busy) {
+  heart->busy = busy ? 1 : 0;
+  if (!busy) return;
+  heart->batches.fetch_add(1);
+  FutexWake(&heart->batches);
+}
+
+// exec BYTES MS.
+void Execute(const Transfer& transfer, const char* arguments) {
+  const uint64_t bytes = TakeNumber(&arguments);
+  const uint64_t limit_ms = TakeNumber(&arguments);
+  transfer.Read(bytes);
+  SetBusy(true);
+  GuestProgramEnd end = {};
+  const int64_t error =
+      RunGuestProgram(transfer.batch, bytes, limit_ms, transfer.result,
+                      kGuestOutputBytes, &end);
+  SetBusy(false);
+  if (error < 0) Fail("exec", error);
+  transfer.Write(end.output_bytes);
+  Line line;
+  if (end.ended) {
+    line << "ended " << end.output_bytes << " "
+         << static_cast<uint64_t>(end.wait_status);
+  } else {
+    line << "overtime " << end.output_bytes;
+  }
+  Say(line);
 }
 
 }  // namespace
@@ -331,10 +388,11 @@ void RunGuest() {
     Say(line);
   }
 
-  auto* const batch = static_cast<char*>(MapBuffer(kGuestBatchBytes));
-  auto* const result = static_cast<char*>(MapBuffer(kGuestResultBytes));
-  KeepFromChildren(batch, kGuestBatchBytes);
-  KeepFromChildren(result, kGuestResultBytes);
+  const Transfer transfer = {batch_drive, result_drive,
+                             static_cast<char*>(MapBuffer(kGuestBatchBytes)),
+                             static_cast<char*>(MapBuffer(kGuestResultBytes))};
+  KeepFromChildren(transfer.batch, kGuestBatchBytes);
+  KeepFromChildren(transfer.result, kGuestResultBytes);
   const uint64_t panic_on = CommandLineNumber("lockstep.panic_on=");
   const uint64_t hang_on = CommandLineNumber("lockstep.hang_on=");
   // What programs allocate is charged to a control group of theirs; agent and
@@ -360,29 +418,24 @@ void RunGuest() {
   while (true) {
     char command[kMostLine];
     ReadCommand(command);
+    if (StartsWith(command, "exec ")) {
+      Execute(transfer, command + Length("exec "));
+      continue;
+    }
     if (!StartsWith(command, "run ")) continue;
-    uint64_t bytes = 0;
-    for (const char* at = command + 4; *at >= '0' && *at <= '9'; ++at) {
-      bytes = bytes * 10 + (*at - '0');
+    const char* arguments = command + Length("run ");
+    const uint64_t bytes = TakeNumber(&arguments);
+    transfer.Read(bytes);
+    SetBusy(true);
+    if (HasArena(transfer.batch, bytes, panic_on)) {
+      WriteFile("/proc/sysrq-trigger", "c");
     }
-    if (bytes > kGuestBatchBytes) Fail("run: batch too large", E2BIG);
-    const uint64_t sectors = (bytes + kSector - 1) / kSector * kSector;
-    const int64_t got = RawSyscall(SYS_pread64, batch_drive, batch, sectors, 0);
-    if (got != static_cast<int64_t>(sectors)) Fail("read of batch", got);
-    heart->busy = 1;
-    heart->batches.fetch_add(1);
-    FutexWake(&heart->batches);
-    if (HasArena(batch, bytes, panic_on)) WriteFile("/proc/sysrq-trigger", "c");
-    if (HasArena(batch, bytes, hang_on)) Wait();
-    const int64_t size = RunBatch(batch, bytes, result, kGuestResultBytes);
-    heart->busy = 0;
+    if (HasArena(transfer.batch, bytes, hang_on)) Wait();
+    const int64_t size =
+        RunBatch(transfer.batch, bytes, transfer.result, kGuestResultBytes);
+    SetBusy(false);
     if (size < 0) Fail("RunBatch", size);
-    const uint64_t result_sectors = (size + kSector - 1) / kSector * kSector;
-    const int64_t put =
-        RawSyscall(SYS_pwrite64, result_drive, result, result_sectors, 0);
-    if (put != static_cast<int64_t>(result_sectors)) {
-      Fail("write of result", put);
-    }
+    transfer.Write(static_cast<uint64_t>(size));
     Line line;
     line << "done " << static_cast<uint64_t>(size);
     Say(line);

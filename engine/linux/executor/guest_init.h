@@ -7,11 +7,16 @@
 // The guest's NVMe drives are told apart by their serial numbers
 // (guest_protocol.h). Control is lines on ttyS1:
 //   to us     run BYTES      a batch of BYTES is on the batch drive
+//             exec BYTES MS  a static executable of BYTES is there, which is to
+//                            run at most so long (guest_program.h)
 //   from us   hello RELEASE  we run
 //             lacks TEXT     what this guest cannot do, a line each
 //             ready          batches may come
-//             alive STEPS    every second while a batch runs: steps begun
+//             alive STEPS    every second while something runs: steps begun
 //             done BYTES     a result of BYTES is on the result drive
+//             ended BYTES STATUS  what was executed has ended with this wait
+//                            status, its output is on the result drive
+//             overtime BYTES and this is the output of one that has not ended
 //             failed WHAT    and the guest is of no use any more
 //
 // For tests, the kernel's command line can say "lockstep.panic_on=N" or
