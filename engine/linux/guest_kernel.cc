@@ -124,6 +124,11 @@ bool IsGuestFailure(const absl::Status& status) {
          absl::IsDataLoss(status);
 }
 
+// The executor has no room for the arenas of others.
+bool HasRoomFor(const Program& program) {
+  return program.config.arena_pages <= wire::kMaxArenaPages;
+}
+
 class GuestKernel : public Kernel {
  public:
   GuestKernel(absl::string_view which, const KernelOptions& options,
@@ -315,6 +320,9 @@ absl::StatusOr<uint64_t> GuestKernel::AwaitResult() {
 absl::StatusOr<std::vector<Trace>> GuestKernel::RunSome(
     absl::Span<const Program> programs, size_t* sent) {
   programs = programs.subspan(0, kMostPrograms);
+  programs = programs.subspan(
+      0, std::find_if_not(programs.begin(), programs.end(), HasRoomFor) -
+             programs.begin());
   std::string bytes;
   while (true) {
     absl::StatusOr<std::string> encoded = EncodeBatch(
@@ -363,6 +371,14 @@ absl::StatusOr<std::vector<Trace>> GuestKernel::Run(
   size_t alone_until = 0, alone_from = 0;
   std::string went_down;
   while (traces.size() < programs.size()) {
+    if (!HasRoomFor(programs[traces.size()])) {
+      // As on the host. Such a program is in no batch, so in none that fails.
+      Trace refused;
+      refused.end = wire::End::kRefused;
+      refused.signal = EFBIG;
+      traces.push_back(std::move(refused));
+      continue;
+    }
     if (absl::Status up = EnsureUp(); !up.ok()) return up;
     const size_t next = traces.size();
     const bool alone = next < alone_until;

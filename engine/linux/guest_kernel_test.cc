@@ -252,6 +252,18 @@ TEST_P(GuestKernelTest, RunsProgramsAndSeesEverything) {
     EXPECT_FALSE(trace.steps[3].tasks[1].state.exists);
   }
   {
+    SCOPED_TRACE("a program that is too large is refused and the others run");
+    const Program huge = LockSome(wire::kMaxArenaPages + 1, 1);
+    const Program programs[] = {huge, LockSome(16, 4), huge, LockSome(16, 5)};
+    auto traces = kernel->Run(programs);
+    ASSERT_TRUE(traces.ok()) << traces.status();
+    ASSERT_THAT(*traces, SizeIs(4));
+    EXPECT_EQ((*traces)[0].end, wire::End::kRefused);
+    ExpectLocksSome((*traces)[1], 4);
+    EXPECT_EQ((*traces)[2].end, wire::End::kRefused);
+    ExpectLocksSome((*traces)[3], 5);
+  }
+  {
     SCOPED_TRACE("more programs than a batch takes");
     const std::vector<Program> programs(600, LockSome(16, 5));
     const absl::Time start = absl::Now();
