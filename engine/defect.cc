@@ -114,6 +114,13 @@ constexpr DefectInfo kDefects[] = {
      "MREMAP_DONTUNMAP of memory that was never touched to its own edge merges "
      "the new mapping with the old, and both lose the lock.",
      "locked-vm"},
+    {Defect::kSwapinNotMlocked, "D28", "swapin-not-mlocked",
+     "none known; found by Lockstep, measured on 6.12.117",
+     "6.11 (?, 9ae2feacedde) on, not 6.1; 6.12.117",
+     "A page that swap brings back into locked memory, other than from the "
+     "swap cache, is not Mlocked and stays evictable, however often it is "
+     "locked.",
+     "mlock-mlocked"},
 };
 static_assert(std::size(kDefects) == kDefectCount);
 

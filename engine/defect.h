@@ -31,9 +31,10 @@ enum class Defect : uint8_t {
   kDontunmapDoubleCharge,  // D25: found by Lockstep
   kDontunmapUnlocksWhole,  // D26: found by Lockstep
   kDontunmapSelfMerge,     // D27: found by Lockstep
+  kSwapinNotMlocked,       // D28: found by Lockstep
 };
 inline constexpr int kDefectCount =
-    static_cast<int>(Defect::kDontunmapSelfMerge) + 1;
+    static_cast<int>(Defect::kSwapinNotMlocked) + 1;
 
 class DefectSet {
  public:

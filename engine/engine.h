@@ -42,6 +42,9 @@ struct PageState {
   bool mlocked = false;    // KPF_MLOCKED; false where the engine cannot see it
   bool anonymous = false;  // a private page of the task, not the zero page
   bool zero_page = false;
+  // A piece of a transparent huge page. Not on real kernels, where an arena has
+  // no room for one.
+  bool huge = false;
   bool guard = false;  // pagemap bit 58 (6.15): MADV_GUARD_INSTALL
 };
 
@@ -88,6 +91,8 @@ class Engine {
   virtual bool AnyGuard(int /*task*/, Vpn /*start*/, Vpn /*end*/) const {
     return false;
   }
+  // PageState::mlocked is what the kernel has, not false for want of rights.
+  virtual bool SeesMlocked() const { return true; }
   virtual ShmState ObserveShm(int slot) const = 0;
   // Pages that the user has locked by SHM_LOCK.
   virtual Pages LockedShm(int uid) const = 0;

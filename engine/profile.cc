@@ -186,6 +186,7 @@ constexpr DefectSet kSystemCallDefects = {
     Defect::kOverlapIntOverflow,    Defect::kMclOnfaultAlone,
     Defect::kMprotectNoCow,         Defect::kDontunmapDoubleCharge,
     Defect::kDontunmapUnlocksWhole, Defect::kDontunmapSelfMerge,
+    Defect::kSwapinNotMlocked,
 };
 
 constexpr Profile kProfiles[] = {
@@ -239,7 +240,7 @@ constexpr Profile kProfiles[] = {
         .title =
             "what programs see of v6.12.y, over the page mechanism of v4.9",
         .behaviours = kSince612 | kStable2026 | kPagevecMechanism,
-        .shipped = {},
+        .shipped = {Defect::kSwapinNotMlocked},
         .applicable = kSystemCallDefects,
         .stack_guard_gap = 256,
     },

@@ -5,8 +5,10 @@
 // defects. The order of the checks is part of the contract: flags, permission,
 // limit, walk over the VMAs, populate.
 
+#include <algorithm>
 #include <cerrno>
 
+#include "absl/strings/str_cat.h"
 #include "props/contract_support.h"
 #include "props/contracts.h"
 
@@ -169,6 +171,55 @@ bool MlockResidency(const StepContext& context, Mismatch* mismatch) {
                                /*hugetlb=*/true, mismatch);
 }
 
+// There is no other task: what fork has shared may have lost a locker that the
+// kernel did not count (mlock_count, from 5.18).
+bool OwnsItsPages(const StepContext& context) {
+  const int own = TaskSlot(context.step);
+  for (int slot = 0; slot < kTaskSlots; ++slot) {
+    if (slot != own && context.before.tasks[slot].exists) return false;
+  }
+  return true;
+}
+
+bool MlockMarksPages(const StepContext& context, Mismatch* mismatch) {
+  if (!context.outcome.ok() || !PagesUndisturbed(context) ||
+      !context.engine.SeesMlocked() || !OwnsItsPages(context)) {
+    return true;
+  }
+  const Request request = LockRequest(context.step);
+  if (request.empty()) return true;
+  const TaskState& task = context.task_after();
+  const int slot = TaskSlot(context.step);
+  const Range* const last = task.ranges.data() + task.ranges.size();
+  const Range* range = FindRange(task, request.start);
+  for (; range != nullptr && range != last && range->start < request.end;
+       ++range) {
+    if (!range->Has(kRangeLocked) || range->Has(kRangeLockOnFault) ||
+        range->Has(kRangeShared)) {
+      continue;
+    }
+    Vpn page = std::max(range->start, request.start);
+    // As for residency: populate leaves the guard page out.
+    if (range->Has(kRangeGrowsdown) && page == range->start &&
+        !context.config.profile->Has(Behaviour::kStackGuardGap)) {
+      ++page;
+    }
+    for (const Vpn end = std::min(range->end, request.end); page < end;
+         ++page) {
+      const PageState state = context.engine.ObservePage(slot, page);
+      // Huge pages that are mapped in pieces are never marked.
+      if (state.anonymous && !state.huge && !state.mlocked) {
+        return Fail(mismatch,
+                    absl::StrCat(DescribePages(page, page + Pages{1},
+                                               range->bits | kMapped),
+                                 ", Mlocked"),
+                    "not Mlocked");
+      }
+    }
+  }
+  return true;
+}
+
 constexpr Contract kContracts[] = {
     {.name = "mlock-errno",
      .statement = "mlock and mlock2 fail exactly when and as they must: flags, "
@@ -190,6 +241,13 @@ constexpr Contract kContracts[] = {
      .source = "__mm_populate; KAPI mlock L21, L24; TLPI T4",
      .ops = kMlockOps,
      .holds = MlockResidency},
+    {.name = kMlockMlocked,
+     .statement = "after a successful mlock every small private page of the "
+                  "range is Mlocked, wherever it came from",
+     .source = "mlock_vma_folio; unevictable-lru.rst, \"mlock()/mlock2()/"
+               "mlockall() System Call Handling\"",
+     .ops = kMlockOps,
+     .holds = MlockMarksPages},
 };
 
 }  // namespace

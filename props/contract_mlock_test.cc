@@ -244,6 +244,72 @@ TEST(MlockResidencyTest, OnFaultAsksForNoPage) {
   EXPECT_TRUE(c.Holds("mlock-residency"));
 }
 
+// Four locked pages, of which the last is not Mlocked.
+Case OneIsNotMlocked(uint32_t bits = kPlain | kRangeLocked) {
+  Case c = MlockCase(0, 4);
+  c.Map(0, 4, bits);
+  c.engine.Fill(0, Page(0), Page(3),
+                {.present = true, .mlocked = true, .anonymous = true});
+  c.engine.Fill(0, Page(3), Page(4));
+  c.outcome = kOk;
+  return c;
+}
+
+TEST(MlockMlockedTest, EveryPageIsMlockedAfterSuccess) {
+  Case c = OneIsNotMlocked();
+  Mismatch mismatch;
+  EXPECT_FALSE(c.Holds("mlock-mlocked", &mismatch));
+  EXPECT_THAT(mismatch.expected,
+              ::testing::EndsWith("locked maywrite, Mlocked"));
+  EXPECT_EQ(mismatch.seen, "not Mlocked");
+  c.outcome = kEnomem;
+  EXPECT_TRUE(c.Holds("mlock-mlocked"));
+  c.outcome = kOk;
+  c.Over(0, 3);
+  EXPECT_TRUE(c.Holds("mlock-mlocked"));
+}
+
+TEST(MlockMlockedTest, OnlySmallPrivatePagesThatPopulateBroughtInMust) {
+  // Lock on fault passes over what is shared by copy on write.
+  EXPECT_TRUE(OneIsNotMlocked(kPlain | kLockBits).Holds("mlock-mlocked"));
+  EXPECT_TRUE(OneIsNotMlocked(kPlain | kRangeLocked | kRangeShared)
+                  .Holds("mlock-mlocked"));
+  EXPECT_TRUE(OneIsNotMlocked(kPlain | kRangeIo).Holds("mlock-mlocked"));
+  for (const PageState& other :
+       {PageState{.present = true, .zero_page = true},
+        PageState{.present = true, .anonymous = true, .huge = true},
+        PageState{.present = true}}) {
+    Case c = OneIsNotMlocked();
+    c.engine.Fill(0, Page(3), Page(4), other);
+    EXPECT_TRUE(c.Holds("mlock-mlocked"));
+  }
+}
+
+// Up to 4.11 populate passes over the guard page of a stack.
+TEST(MlockMlockedTest, TheGuardPageInsideAStackNeedNot) {
+  Case c = MlockCase(3, 1);
+  c.Map(3, 1, kPlain | kRangeLocked | kRangeGrowsdown);
+  c.engine.Fill(0, Page(3), Page(4));
+  c.outcome = kOk;
+  EXPECT_FALSE(c.Holds("mlock-mlocked"));
+  c.config.SetProfile(**FindProfile("v3.12"));
+  EXPECT_TRUE(c.Holds("mlock-mlocked"));
+}
+
+TEST(MlockMlockedTest, SaysNothingWhereTheFlagIsNotSeenOrNotTheTasksAlone) {
+  Case c = OneIsNotMlocked();
+  c.engine.sees_mlocked = false;
+  EXPECT_TRUE(c.Holds("mlock-mlocked"));
+  c.engine.sees_mlocked = true;
+  c.before.tasks[2].exists = true;
+  EXPECT_TRUE(c.Holds("mlock-mlocked"));
+  c.before.tasks[2].exists = false;
+  c.events.interleaved = true;
+  EXPECT_TRUE(c.Holds("mlock-mlocked"));
+  c.events.interleaved = false;
+  EXPECT_FALSE(c.Holds("mlock-mlocked"));
+}
+
 TEST(MunlockErrnoTest, NeedsNoPermission) {
   Case c(Op::kMunlock);
   c.Over(0, 4);

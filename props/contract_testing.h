@@ -29,11 +29,15 @@ class FakeEngine : public Engine {
  public:
   std::map<std::pair<int, uint64_t>, PageState> pages;
   uint32_t changed = ~uint32_t{0} >> (32 - kTaskSlots);
+  bool sees_mlocked = true;
 
   FakeEngine() = default;
   // A Case is handed out by value; engines at large are not.
   FakeEngine(const FakeEngine& other)
-      : Engine(), pages(other.pages), changed(other.changed) {}
+      : Engine(),
+        pages(other.pages),
+        changed(other.changed),
+        sees_mlocked(other.sees_mlocked) {}
 
   void Fill(int task, Vpn start, Vpn end,
             PageState state = {.present = true, .anonymous = true}) {
@@ -61,6 +65,7 @@ class FakeEngine : public Engine {
     }
     return false;
   }
+  bool SeesMlocked() const override { return sees_mlocked; }
   ShmState ObserveShm(int) const override { return {}; }
   Pages LockedShm(int) const override { return {}; }
   uint64_t FileSize(int) const override { return 0; }

@@ -13,6 +13,9 @@
 
 namespace lockstep::contracts {
 
+// The one contract about PG_mlocked, which a program sees with root's rights.
+inline constexpr absl::string_view kMlockMlocked = "mlock-mlocked";
+
 absl::Span<const Contract> MlockContracts();     // mlock, mlock2
 absl::Span<const Contract> MunlockContracts();   // munlock
 absl::Span<const Contract> MlockallContracts();  // mlockall, munlockall

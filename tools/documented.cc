@@ -287,6 +287,25 @@ void DocumentResidency(const Engine& engine, int task, const TaskState& state,
   }
 }
 
+// Fills which pages must be Mlocked. For those that are locked on fault it
+// hangs on who has touched them before.
+void DocumentMlocked(const Engine& engine, int task, const TaskState& state,
+                     DocumentedStep* out) {
+  for (const Range& range : state.ranges) {
+    if (!range.Has(kRangeLocked) || range.Has(kRangeLockOnFault) ||
+        !InArena(AddressOf(range.start)) ||
+        (range.end - range.start).n > kPagesToLookAt) {
+      continue;
+    }
+    for (Vpn page = range.start; page < range.end; ++page) {
+      const PageState seen = engine.ObservePage(task, page);
+      if (seen.anonymous && seen.mlocked && !seen.huge) {
+        Append(page, page + Pages{1}, &out->mlocked);
+      }
+    }
+  }
+}
+
 absl::Status RunDocumented(Config config, Engine* engine,
                            std::vector<DocumentedStep>* steps) {
   if (absl::Status status = engine->Reset(config); !status.ok()) return status;
@@ -307,6 +326,7 @@ absl::Status RunDocumented(Config config, Engine* engine,
     documented.locked_elsewhere = false;
     documented.resident.clear();
     documented.absent.clear();
+    documented.mlocked.clear();
     engine->Observe(task, &state);
     if (state.exists) {
       documented.locked_vm = state.locked_vm;
@@ -317,6 +337,7 @@ absl::Status RunDocumented(Config config, Engine* engine,
             range.Has(kRangeLocked) && !InArena(start) && !InHeap(start);
       }
       DocumentResidency(*engine, task, state, &documented);
+      DocumentMlocked(*engine, task, state, &documented);
     }
   }
   return absl::OkStatus();
@@ -347,6 +368,7 @@ void Widen(const std::vector<DocumentedStep>& other,
       step.resident.clear();
       step.absent.clear();
     }
+    if (step.mlocked != more.mlocked) step.mlocked.clear();
   }
 }
 

@@ -47,6 +47,8 @@ struct DocumentedStep {
   // Pages of locked mappings that must be resident, and pages of lock-on-fault
   // mappings that must not be, both in the arena and by address.
   std::vector<PageSpan> resident, absent;
+  // Private pages of locked mappings, in the arena, that must be Mlocked.
+  std::vector<PageSpan> mlocked;
 };
 
 struct DocumentedProgram {

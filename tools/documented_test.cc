@@ -86,6 +86,23 @@ TEST(Document, HoldsToTheStateOnlyWhereKernelsAgreeOnIt) {
   EXPECT_THAT(documented.steps[4].absent, IsEmpty());
 }
 
+TEST(Document, KnowsWhichPagesMustBeMlocked) {
+  const DocumentedProgram documented = DocumentedOf(R"(
+    config { kernel: "v6.12" cap_ipc_lock: true defects: "+swapin-not-mlocked" }
+    steps { mmap { length: 16384 prot: READ prot: WRITE
+                   flags: PRIVATE flags: ANONYMOUS flags: FIXED
+                   flags: POPULATE } }
+    steps { madvise { length: 16384 advice: PAGEOUT } }
+    steps { mlock { length: 8192 } }
+    steps { mlock2 { addr { page: 2 } length: 8192 flags: ONFAULT } })");
+  const Vpn arena = PageOf(kArenaBase);
+  EXPECT_THAT(documented.steps[1].mlocked, IsEmpty());
+  EXPECT_THAT(documented.steps[2].mlocked,
+              ElementsAre(PageSpan{arena, arena + Pages{2}}));
+  EXPECT_THAT(documented.steps[3].mlocked,
+              ElementsAre(PageSpan{arena, arena + Pages{2}}));
+}
+
 TEST(Document, LeavesOutWhatUserSpaceCannotForce) {
   const DocumentedProgram documented = DocumentedOf(R"(
     steps { drain {} }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "engine/uapi.h"
+#include "props/contracts.h"
 #include "tools/repro_c_calls.h"
 #include "tools/repro_c_helpers.h"
 
@@ -266,7 +267,9 @@ class Writer {
           ");\n");
     }
     absl::StrAppend(&text, CallLines(documented));
-    if (step.op != Op::kExit) absl::StrAppend(&text, StateLines(documented));
+    if (step.op != Op::kExit) {
+      absl::StrAppend(&text, StateLines(documented), MlockedLines(documented));
+    }
     return text;
   }
 
@@ -316,6 +319,22 @@ class Writer {
                                         absl::StrAppend(out, COutcome(one));
                                       }),
                         ");\n");
+  }
+
+  // PG_mlocked takes root to see, so only where it is what is violated.
+  std::string MlockedLines(const DocumentedStep& documented) {
+    std::string text;
+    if (!violation_ || violation_->property != contracts::kMlockMlocked ||
+        violation_->step != documented.index) {
+      return text;
+    }
+    for (const PageSpan& span : documented.mlocked) {
+      helpers_ |= kCMlocked;
+      absl::StrAppend(&text, "\tmlocked(", documented.index, ", ",
+                      CAddress(AddressOf(span.start)), ", ",
+                      (span.end - span.start).n, ");\n");
+    }
+    return text;
   }
 
   std::string StateLines(const DocumentedStep& documented) {

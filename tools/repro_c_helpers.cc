@@ -245,6 +245,38 @@ static void residency(int step, unsigned long start, unsigned long pages,
 	close(fd);
 }
 )c"},
+    {kCMlocked, kCBase, "fcntl.h stdint.h", R"c(
+/* Every page of the range, all of which are resident, has PG_mlocked. */
+static void mlocked(int step, unsigned long start, unsigned long pages)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY);
+	int kpageflags = open("/proc/kpageflags", O_RDONLY);
+	unsigned long page;
+	uint64_t frame, flags;
+
+	if (pagemap < 0 || kpageflags < 0)
+		cannot_run("/proc/kpageflags needs root");
+	for (page = 0; page < pages; page++) {
+		if (pread(pagemap, &frame, sizeof(frame),
+			  (start / PAGE + page) * sizeof(frame)) !=
+		    sizeof(frame))
+			cannot_run("/proc/self/pagemap cannot be read");
+		frame &= (1UL << 55) - 1;
+		if (frame == 0)
+			cannot_run("numbers of page frames need CAP_SYS_ADMIN");
+		if (pread(kpageflags, &flags, sizeof(flags),
+			  frame * sizeof(flags)) != sizeof(flags))
+			cannot_run("/proc/kpageflags cannot be read");
+		if (flags >> 33 & 1 /* KPF_MLOCKED */)
+			continue;
+		dprintf(1, "after step %d: expected the page at %#lx Mlocked, "
+			"it is not\n", step, start + page * PAGE);
+		leave(DEVIATES);
+	}
+	close(kpageflags);
+	close(pagemap);
+}
+)c"},
     {kCTouch, kCBase, "setjmp.h signal.h", R"c(
 static sigjmp_buf after_signal;
 

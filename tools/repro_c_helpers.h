@@ -18,7 +18,7 @@ namespace lockstep {
 enum CHelper : uint32_t {
   kCBase = 1 << 0,        // exit statuses, arena, cannot_run()
   kCLocked = 1 << 1,      // locked(): VmLck
-  kCResident = 1 << 2,    // resident(), absent(): pagemap
+  kCResident = 1 << 2,    // residency(): pagemap
   kCTouch = 1 << 3,       // touch()
   kCLimit = 1 << 4,       // set_limit()
   kCCapability = 1 << 5,  // set_capability()
@@ -42,6 +42,7 @@ enum CHelper : uint32_t {
   kCExpect = 1 << 24,     // expect()
   kCOneTask = 1 << 20,    // all steps in one process
   kCDontunmap = 1 << 25,  // mremap_dontunmap()
+  kCMlocked = 1 << 26,    // mlocked(): kpageflags
 };
 
 struct CHelperText {

@@ -3,6 +3,8 @@
 
 #include "tools/repro_c.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <string>
@@ -125,6 +127,32 @@ TEST(ReproC, ExitsWith1OnDeviatingResidency) {
   EXPECT_EQ(run.out,
             "after step 1: expected the page at 0x200000002000 not resident, "
             "it is\n");
+}
+
+// Seen by root alone, and so asked for only where it is the point.
+TEST(ReproC, ExitsWith1OnAPageThatIsNotMlocked) {
+  const Vpn first = PageOf(kArenaBase);
+  Example example = MlockTwoPages();
+  example.documented.steps[1].mlocked = {{first + Pages{1}, first + Pages{3}}};
+  example.Add(Call(Op::kTouch, 0, 0), Outcome::Ok());
+  example.documented.steps[2].mlocked = {{first, first + Pages{1}}};
+  EXPECT_EQ(CompileAndRun("cc", example.Write()).status, 0);
+  const auto at_step = [&example](size_t step) {
+    return CompileAndRun(
+        "cc", WriteReproducerC(example.program, example.documented,
+                               Violation{"mlock-mlocked", step, "", ""}));
+  };
+  const ShellResult fine = at_step(1);
+  if (geteuid() != 0 || access("/proc/kpageflags", R_OK) != 0) {
+    EXPECT_EQ(fine.status, 4) << fine.out;
+    GTEST_SKIP() << "no rights to /proc/kpageflags: " << fine.out;
+  }
+  EXPECT_EQ(fine.status, 0) << fine.out;
+  const ShellResult deviates = at_step(2);
+  EXPECT_EQ(deviates.status, 1);
+  EXPECT_EQ(deviates.out,
+            "after step 2: expected the page at 0x200000000000 Mlocked, it is "
+            "not\n");
 }
 
 TEST(ReproC, TakesEitherOutcomeWhereKernelsDiffer) {

@@ -7,14 +7,18 @@
 #include <filesystem>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/linux/guest_kernel.h"
 #include "engine/linux/kernel_cache.h"
 #include "engine/linux/qemu.h"
+#include "engine/program.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tools/findings.h"
+#include "tools/session.h"
 #include "tools/testing.h"
 
 namespace lockstep {
@@ -228,6 +232,27 @@ int main(void) {
                       "cc", "6.12", absl::Minutes(1), options);
   EXPECT_FALSE(result.ran);
   EXPECT_EQ(result.summary, "compiled and run in guest:6.12: the guest hangs");
+}
+
+// D28, by the program that shows it to the model.
+TEST_F(TryReproGuestTest, ShowsSwapinNotMlockedOf6_12AndNotOf6_1) {
+  if (auto image = FindKernelImage("6.1"); !image.ok()) {
+    GTEST_SKIP() << image.status().message();
+  }
+  absl::StatusOr<Program> program = LoadProgram(
+      LOCKSTEP_SOURCE_DIR "/corpus/defects/swapin-not-mlocked.txtpb");
+  ASSERT_TRUE(program.ok()) << program.status();
+  auto violation = Judge(*program);
+  ASSERT_TRUE(violation.ok() && violation->has_value()) << violation.status();
+  auto source = RenderReproducerC(*program, *violation);
+  ASSERT_TRUE(source.ok()) << source.status();
+  const ReproResult has_it = TryReproOn("guest:6.12", *source);
+  EXPECT_EQ(has_it.status, 1) << has_it.summary;
+  EXPECT_EQ(has_it.output,
+            "after step 2: expected the page at 0x200000000000 Mlocked, it is "
+            "not\n");
+  const ReproResult has_it_not = TryReproOn("guest:6.1", *source);
+  EXPECT_EQ(has_it_not.status, 0) << has_it_not.summary << has_it_not.output;
 }
 
 }  // namespace

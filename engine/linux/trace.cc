@@ -623,6 +623,10 @@ bool TraceEngine::AnyGuard(int slot, Vpn start, Vpn end) const {
   return any(task.arena.guard, kArenaBase) || any(task.heap.guard, kHeapBase);
 }
 
+bool TraceEngine::SeesMlocked() const {
+  return (trace_->sees & wire::kSeesPageFlags) != 0;
+}
+
 ShmState TraceEngine::ObserveShm(int slot) const { return now().shm[slot]; }
 
 Pages TraceEngine::LockedShm(int uid) const { return now().locked_shm[uid]; }

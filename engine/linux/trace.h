@@ -95,6 +95,7 @@ class TraceEngine : public Engine {
   PageState ObservePage(int task, Vpn page) const override;
   bool AllPresent(int task, Vpn start, Vpn end) const override;
   bool AnyGuard(int task, Vpn start, Vpn end) const override;
+  bool SeesMlocked() const override;
   ShmState ObserveShm(int slot) const override;
   Pages LockedShm(int uid) const override;
   uint64_t FileSize(int slot) const override;

@@ -83,6 +83,15 @@ absl::StatusOr<std::vector<Trace>> Decode(const Program& program,
   return DecodeResult({&program, 1}, wire::Look::kPages, bytes);
 }
 
+TEST(TraceEngineTest, SeesMlockedWhereTheTraceDoes) {
+  Trace trace = TwoStepsTraced();
+  TraceEngine engine("host");
+  engine.Load(&trace);
+  EXPECT_TRUE(engine.SeesMlocked());
+  trace.sees = 0;
+  EXPECT_FALSE(engine.SeesMlocked());
+}
+
 // ---- Batches ----
 
 TEST(EncodeBatchTest, HasProgramsAndStepsOneAfterTheOther) {

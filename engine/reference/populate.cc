@@ -36,6 +36,14 @@ void MlockFollowedPage(Machine& machine, const Mapping& mapping) {
   MlockVmaPage(machine, head);
 }
 
+// From 5.18 on populate marks nothing: the fault does, or the walk over what is
+// there when the lock is set. Both do here too, but for the fault that brings a
+// page back from swap, which from 6.11 on forgets it (D28).
+bool IsForgottenBySwapin(const Machine& machine, const Mapping& mapping) {
+  return machine.Has(Defect::kSwapinNotMlocked) && mapping.pfn != 0 &&
+         machine.page(machine.HeadOf(mapping.pfn)).Is(kPageAnon);
+}
+
 // check_vma_flags and arch_vma_access_permitted. FOLL_FORCE is set where there
 // is any access at all.
 bool MayFollow(const Vma& vma) {
@@ -90,7 +98,9 @@ int64_t PopulateVmaPageRange(Machine& machine, int mm, size_t vma, Vpn start,
       }
       mapping = Lookup(machine, mm, page);
     }
-    if (mlock) MlockFollowedPage(machine, mapping);
+    if (mlock && !IsForgottenBySwapin(machine, mapping)) {
+      MlockFollowedPage(machine, mapping);
+    }
     page = mapping.huge ? TableEnd(machine, page, end) : page + Pages{1};
   }
   return static_cast<int64_t>((end - start).n);

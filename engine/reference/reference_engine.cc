@@ -247,7 +247,8 @@ PageState ReferenceEngine::ObservePage(int slot, Vpn page) const {
   return {.present = true,
           .mlocked = machine.page(frame.head).Is(kPageMlocked),
           .anonymous = machine.page(frame.head).Is(kPageAnon),
-          .zero_page = mapping.pfn == 0};
+          .zero_page = mapping.pfn == 0,
+          .huge = frame.compound()};
 }
 
 bool ReferenceEngine::AllPresent(int slot, Vpn start, Vpn end) const {
