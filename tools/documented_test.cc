@@ -92,7 +92,7 @@ TEST(Document, KnowsWhichPagesMustBeMlocked) {
     steps { mmap { length: 16384 prot: READ prot: WRITE
                    flags: PRIVATE flags: ANONYMOUS flags: FIXED
                    flags: POPULATE } }
-    steps { madvise { length: 16384 advice: PAGEOUT } }
+    steps { madvise { length: 8192 advice: PAGEOUT } }
     steps { mlock { length: 8192 } }
     steps { mlock2 { addr { page: 2 } length: 8192 flags: ONFAULT } })");
   const Vpn arena = PageOf(kArenaBase);

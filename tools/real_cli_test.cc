@@ -16,6 +16,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "engine/linux/kernel.h"
+#include "engine/linux/kernel_cache.h"
+#include "engine/linux/qemu.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tools/testing.h"
@@ -434,6 +436,31 @@ TEST_F(ReproReal, ShowsTheDoubleChargeOfDontunmapWhereTheKernelHasIt) {
   EXPECT_EQ(repro.out, "after step 1: expected VmLck of 1 pages, seen 2\n");
   EXPECT_THAT(Lockstep("repro --engine=host --format=markdown " + program).out,
               HasSubstr("exit status 1, the deviation"));
+}
+
+// D28, in a guest of its own beside the one that ran the program.
+TEST(ReproGuestTest, TheReportSaysHowTheReproducerEndedInThatGuest) {
+  if (auto qemu = FindQemu(); !qemu.ok()) {
+    GTEST_SKIP() << qemu.status().message();
+  }
+  if (auto image = FindKernelImage("6.12"); !image.ok()) {
+    GTEST_SKIP() << image.status().message();
+  }
+  const ShellResult result = Lockstep(
+      "repro --engine=guest:6.12 --format=markdown " LOCKSTEP_SOURCE_DIR
+      "/corpus/defects/swapin-not-mlocked.txtpb");
+  ASSERT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("# mlock-mlocked"));
+  if (result.out.find("compile") != std::string::npos &&
+      result.out.find("compiled and run") == std::string::npos) {
+    GTEST_SKIP() << "no static C program can be made here: " << result.out;
+  }
+  EXPECT_THAT(
+      result.out,
+      HasSubstr("The reproducer: compiled and run in guest:6.12: exit status "
+                "1, the deviation from the documented behaviour is there\n\n"
+                "```\nafter step 2: expected the page at 0x200000000000 "
+                "Mlocked, it is not\n```\n"));
 }
 
 TEST_F(ReproReal, ReportsBothSides) {
