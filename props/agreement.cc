@@ -413,7 +413,7 @@ constexpr Agreement kAgreements[] = {
      "the same pages are resident; an unlocked page may be gone, one of a file "
      "may be there through fault-around",
      "pagemap bit 63: exact at once", PresentAgrees},
-    {"agree-mlocked",
+    {kAgreeMlocked,
      "the same private anonymous pages are Mlocked, while there is one address "
      "space",
      "kpageflags KPF_MLOCKED: exact at once", MlockedAgrees},

@@ -77,6 +77,8 @@ struct Agreement {
 };
 absl::Span<const Agreement> AllAgreements();
 
+inline constexpr absl::string_view kAgreeMlocked = "agree-mlocked";
+
 // The property of a program that a real kernel did not get to the end of: it
 // hung, was killed, or the executor lost it.
 inline constexpr absl::string_view kAgreeEnd = "agree-end";

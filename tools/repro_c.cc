@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "engine/uapi.h"
+#include "props/agreement.h"
 #include "props/contracts.h"
 #include "tools/repro_c_calls.h"
 #include "tools/repro_c_helpers.h"
@@ -31,6 +32,10 @@ bool IsInvariant(absl::string_view property) {
     if (info.name == property) return info.kind == PropertyKind::kInvariant;
   }
   return false;
+}
+
+bool IsAboutMlocked(absl::string_view property) {
+  return property == contracts::kMlockMlocked || property == kAgreeMlocked;
 }
 
 absl::string_view StatementOf(absl::string_view property) {
@@ -324,7 +329,7 @@ class Writer {
   // PG_mlocked takes root to see, so only where it is what is violated.
   std::string MlockedLines(const DocumentedStep& documented) {
     std::string text;
-    if (!violation_ || violation_->property != contracts::kMlockMlocked ||
+    if (!violation_ || !IsAboutMlocked(violation_->property) ||
         violation_->step != documented.index) {
       return text;
     }

@@ -137,11 +137,13 @@ TEST(ReproC, ExitsWith1OnAPageThatIsNotMlocked) {
   example.Add(Call(Op::kTouch, 0, 0), Outcome::Ok());
   example.documented.steps[2].mlocked = {{first, first + Pages{1}}};
   EXPECT_EQ(CompileAndRun("cc", example.Write()).status, 0);
-  const auto at_step = [&example](size_t step) {
-    return CompileAndRun(
-        "cc", WriteReproducerC(example.program, example.documented,
-                               Violation{"mlock-mlocked", step, "", ""}));
+  const auto at_step = [&example](size_t step,
+                                  const char* property = "mlock-mlocked") {
+    return CompileAndRun("cc",
+                         WriteReproducerC(example.program, example.documented,
+                                          Violation{property, step, "", ""}));
   };
+  EXPECT_EQ(at_step(2, "agree-locked-vm").status, 0);
   const ShellResult fine = at_step(1);
   if (geteuid() != 0 || access("/proc/kpageflags", R_OK) != 0) {
     EXPECT_EQ(fine.status, 4) << fine.out;
@@ -153,6 +155,7 @@ TEST(ReproC, ExitsWith1OnAPageThatIsNotMlocked) {
   EXPECT_EQ(deviates.out,
             "after step 2: expected the page at 0x200000000000 Mlocked, it is "
             "not\n");
+  EXPECT_EQ(at_step(2, "agree-mlocked").out, deviates.out);
 }
 
 TEST(ReproC, TakesEitherOutcomeWhereKernelsDiffer) {
