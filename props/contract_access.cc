@@ -16,13 +16,21 @@ namespace {
 
 // ---- msync ----
 
-bool TouchesSecret(const TaskState& task, Vpn start, Vpn end) {
+// What the first VMA of the range that ends the walk over it makes of the call;
+// 0: none does. A hole does not end it.
+int MsyncEndsWith(const TaskState& task, Vpn start, Vpn end, uint32_t flags) {
   const Range* const last = task.ranges.data() + task.ranges.size();
   const Range* range = FindRange(task, start);
   for (; range != nullptr && range != last && range->start < end; ++range) {
-    if (range->Has(kRangeSecret)) return true;
+    if ((flags & uapi::kMsInvalidate) != 0 && range->Has(kRangeLocked)) {
+      return EBUSY;
+    }
+    // There is no fsync of it.
+    if ((flags & uapi::kMsSync) != 0 && range->Has(kRangeSecret)) {
+      return EINVAL;
+    }
   }
-  return false;
+  return 0;
 }
 
 bool MsyncErrno(const StepContext& context, Mismatch* mismatch) {
@@ -42,13 +50,9 @@ bool MsyncErrno(const StepContext& context, Mismatch* mismatch) {
   } else {
     const TaskState& task = context.task_before();
     const Vpn start = PageOf(address), end = PageOf(end_address);
-    if ((step.flags & uapi::kMsInvalidate) != 0 &&
-        LockedPages(task, start, end).n != 0) {
-      // A hole does not end the walk, so the locked VMA is found behind it too.
-      allowed.Or(EBUSY);
-    } else if ((step.flags & uapi::kMsSync) != 0 &&
-               TouchesSecret(task, start, end)) {
-      allowed.Or(EINVAL);  // there is no fsync of it, and the walk ends
+    if (const int error = MsyncEndsWith(task, start, end, step.flags);
+        error != 0) {
+      allowed.Or(error);
     } else if (MappedPages(task, start, end) != end - start) {
       allowed.Or(ENOMEM);
     } else {

@@ -44,6 +44,20 @@ TEST(MsyncErrnoTest, ASecretHasNoFsync) {
   EXPECT_FALSE(c.Holds("msync-errno", kEinval));
 }
 
+TEST(MsyncErrnoTest, TheSecretOrTheLockedMemoryDecidesThatComesFirst) {
+  Case c(Op::kMsync);
+  c.Over(0, 3);
+  c.step.flags = uapi::kMsSync | uapi::kMsInvalidate;
+  c.Map(0, 1, kRangeRead | kRangeShared | kRangeSecret);
+  c.Map(2, 1, kPlain | kRangeLocked);
+  EXPECT_TRUE(c.Holds("msync-errno", kEinval));
+  EXPECT_FALSE(c.Holds("msync-errno", Outcome::Errno(EBUSY)));
+  c.Over(2, 3);
+  c.Map(4, 1, kRangeRead | kRangeShared | kRangeSecret);
+  EXPECT_TRUE(c.Holds("msync-errno", Outcome::Errno(EBUSY)));
+  EXPECT_FALSE(c.Holds("msync-errno", kEinval));
+}
+
 TEST(MadviseErrnoTest, DiscardingLockedMemoryIsEinval) {
   for (uint32_t advice :
        {uapi::kMadvDontneed, uapi::kMadvFree, uapi::kMadvRemove}) {
