@@ -269,6 +269,17 @@ TEST(AgreementTest, WhatSwapinForgetsMayBeMlocked) {
   swapped.config.defects = {Defect::kSwapinNotMlocked};
   EXPECT_EQ(Compare(swapped, forgets), std::nullopt);
   EXPECT_EQ(Compare(swapped, marks), std::nullopt);
+  // NR_MLOCK counts the page that was marked, and no other.
+  Trace counts = marks;
+  counts.sees |= wire::kSeesCounters;
+  counts.steps[2].counters = {{wire::CounterName::kNrMlock, 0, 1}};
+  EXPECT_EQ(Compare(swapped, counts), std::nullopt);
+  for (const int64_t wrong : {0, 2}) {
+    counts.steps[2].counters[0].value = wrong;
+    const std::optional<Violation> counted = Compare(swapped, counts);
+    ASSERT_TRUE(counted.has_value()) << wrong;
+    EXPECT_EQ(counted->property, "agree-nr-mlock");
+  }
   // What was never swapped is not forgotten.
   Program plain = Parse(mapped + lock);
   plain.config.defects = {Defect::kSwapinNotMlocked};
