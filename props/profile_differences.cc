@@ -100,13 +100,20 @@ constexpr ProfileDifference kDifferences[] = {
      "MADV_WIPEONFORK, MADV_KEEPONFORK, and which neighbours become one VMA "
      "after one that failed half way",
      kMergingCalls | Bits(Op::kFork)},
-    {Behaviour::kMadvCold, "MADV_COLD, MADV_PAGEOUT", Bits(Op::kMadvise)},
+    {Behaviour::kMadvCold,
+     "MADV_COLD, MADV_PAGEOUT; that a call which fails further on has drained "
+     "the batch, and so what is on an LRU list",
+     Bits(Op::kMadvise) | kPageActions},
     {Behaviour::kMadvPopulate, "MADV_POPULATE_READ, MADV_POPULATE_WRITE",
      Bits(Op::kMadvise)},
     {Behaviour::kMadvDontneedLocked,
      "MADV_DONTNEED_LOCKED; MADV_DONTNEED of hugetlb memory",
      Bits(Op::kMadvise)},
-    {Behaviour::kMadvCollapse, "MADV_COLLAPSE", Bits(Op::kMadvise)},
+    {Behaviour::kMadvCollapse,
+     "MADV_COLLAPSE; that one which fails has drained the batch, and so what "
+     "is "
+     "on an LRU list",
+     Bits(Op::kMadvise) | kPageActions},
     {Behaviour::kMadvRemoveMaywrite,
      "MADV_REMOVE of memory that is mapped for reading", Bits(Op::kMadvise)},
     {Behaviour::kMadvPopulateStops, "MADV_POPULATE_* with a hole in its range",
