@@ -32,11 +32,14 @@ int EarlyErrno(const StepContext& context) {
 }
 
 // Pages that are locked already are not charged again; the kernel looks for
-// them only if the limit would be passed.
-bool WithinLimit(const TaskState& task, const Request& request) {
+// them only if the limit would be passed. In a range that wraps it looks at
+// all that is above its start from 6.1 on.
+bool WithinLimit(const Profile& profile, const TaskState& task,
+                 const Request& request) {
   if (MayLockMore(task, request.pages)) return true;
-  if (request.wraps) return false;
-  const Pages overlap = LockedPages(task, request.start, request.end);
+  if (request.wraps && !profile.Has(Behaviour::kOverlapClampsEnd)) return false;
+  const Pages overlap = LockedPages(
+      task, request.start, request.wraps ? PageOf(kTaskSize) : request.end);
   return task.locked_vm + request.pages - overlap <= LimitPages(task);
 }
 
@@ -89,14 +92,13 @@ Allowed MlockOutcome(const StepContext& context) {
   const Request request = LockRequest(context.step);
   const int early = EarlyErrno(context);
   if (early != 0) return Allowed::Only(early);
-  if (!WithinLimit(task, request)) {
+  const Profile& profile = *context.config.profile;
+  if (!WithinLimit(profile, task, request)) {
     Allowed allowed = Allowed::Only(ENOMEM);
     // Up to 6.0 count_mm_mlocked_page_nr on a range that wraps inside one
     // locked VMA yields a negative number of pages, so the limit may be passed;
     // then the wrap itself is the error. Both are right.
-    if (request.wraps &&
-        (!context.config.profile->Has(Behaviour::kOverlapClampsEnd) ||
-         task.memlock_limit == kRlimInfinity)) {
+    if (request.wraps && !profile.Has(Behaviour::kOverlapClampsEnd)) {
       allowed.Or(EINVAL);
     }
     return allowed;
@@ -129,7 +131,7 @@ bool MlockEffect(const StepContext& context, Mismatch* mismatch) {
   const TaskState& after = context.task_after();
   const Request request = LockRequest(context.step);
   if (EarlyErrno(context) != 0 || request.wraps || request.empty() ||
-      !WithinLimit(before, request)) {
+      !WithinLimit(*context.config.profile, before, request)) {
     return NothingChanged(before, after, mismatch);
   }
   const Vpn stop = FirstHole(before, request.start, request.end);

@@ -82,6 +82,26 @@ TEST(MlockErrnoTest, RoundingIsModulo2To64) {
   EXPECT_TRUE(c.Holds("mlock-errno", kEnomem));
 }
 
+// A limit that only a range of nearly all pages passes, and only since two are
+// locked already.
+TEST(MlockErrnoTest, OfARangeThatWrapsPagesAreNotChargedTwice) {
+  Case c = MlockCase(0, 0);
+  c.config.SetProfile(**FindProfile("v6.1"));
+  c.Map(0, 2, kPlain | kRangeLocked);
+  c.step.length = ~uint64_t{0} - 4095;
+  c.was().memlock_limit = c.step.length;
+  EXPECT_TRUE(c.Holds("mlock-errno", kEinval));
+  EXPECT_FALSE(c.Holds("mlock-errno", kEnomem));
+  // Below the range: they count.
+  c.step.addr = At(2, 0);
+  EXPECT_TRUE(c.Holds("mlock-errno", kEnomem));
+  EXPECT_FALSE(c.Holds("mlock-errno", kEinval));
+  // The kernel before may have them as a negative number.
+  c.config.SetProfile(**FindProfile("v4.9"));
+  EXPECT_TRUE(c.Holds("mlock-errno", kEnomem));
+  EXPECT_TRUE(c.Holds("mlock-errno", kEinval));
+}
+
 TEST(MlockErrnoTest, UnmappedOddAddressIsEnomemEvenForLengthZero) {
   Case c = MlockCase(0, 0);
   EXPECT_TRUE(c.Holds("mlock-errno", kOk));

@@ -51,8 +51,11 @@ constexpr ProfileDifference kDifferences[] = {
      "when a new page is on an LRU list, and so can be reclaimed",
      kPopulatingCalls | kPageActions},
     {Behaviour::kStackGuardGap,
-     "how near a stack grows; whether its lowest page can be there",
-     kPopulatingCalls | kPageActions | kMergingCalls | Bits(Op::kMunmap)},
+     "how near a stack grows; whether its lowest page can be there; how near "
+     "to "
+     "it memory without an address is put",
+     kPopulatingCalls | kPageActions | kMergingCalls |
+         Bits(Op::kMunmap, Op::kShmat)},
     {Behaviour::kOnfaultNeedsAccess, "ENOMEM for lock-on-fault without access",
      Bits(Op::kMlock, Op::kMlock2)},
     {Behaviour::kOverlapClampsEnd,

@@ -83,10 +83,12 @@ FaultResult DoObjectFault(Machine& machine, int mm, size_t vma, Vpn page,
                           bool write) {
   const Vma& area = machine.mms[mm].vmas[vma];
   bool shared = area.Is(kVmShared);
+  // do_cow_fault prepares before it asks the file, so a write behind its end
+  // leaves an anon_vma, too.
+  if (write && !shared) AnonVmaPrepare(machine, mm, vma);
   if (area.IndexOf(page) >= ObjectPages(machine, area.object)) {
     return FaultResult::kSigbus;
   }
-  if (write && !shared) AnonVmaPrepare(machine, mm, vma);
   if (area.Is(kVmSecret) &&
       FindObjectPage(machine, area.object, area.IndexOf(page)) == 0 &&
       !ChargeSecretPage(machine, machine.objects[area.object])) {
