@@ -76,6 +76,7 @@ enum class Behaviour : uint8_t {
   kMadvDontneedLocked,  // MADV_DONTNEED_LOCKED; hugetlb memory too (5.18)
   kMadvCollapse,        // MADV_COLLAPSE (6.1)
   kMadvRemoveMaywrite,  // MADV_REMOVE asks for VM_MAYWRITE only (6.7, 6.1.y)
+  kMadvRemoveHugetlb,   // MADV_REMOVE of hugetlb memory (4.3)
   kMadvPopulateStops,   // MADV_POPULATE_* ends at a hole (6.9)
   kMadvGuard,           // MADV_GUARD_INSTALL, _REMOVE (6.13; of files 6.15)
 

@@ -100,7 +100,7 @@ TEST(ProfileTest, Version49IsSeed000) {
                                    "lru-per-node", "pte-mapped-thp",
                                    "flush-on-compound", "flush-when-full",
                                    "stack-guard-gap", "onfault-needs-access",
-                                   "execute-only-pkey"));
+                                   "execute-only-pkey", "madv-remove-hugetlb"));
   EXPECT_EQ(V49().shipped,
             DefectSet({Defect::kMclOnfaultAlone, Defect::kThpSingleEvent,
                        Defect::kThpCowStaleMlocked}));

@@ -70,6 +70,25 @@ TEST(MadviseErrnoTest, DiscardingLockedMemoryIsEinval) {
   }
 }
 
+TEST(MadviseErrnoTest, RemoveOfHugetlbMemoryIsOfSharedMemoryFrom43On) {
+  const uint32_t kHuge = kPlain | kRangeHugetlb | kRangeSpecial;
+  const Outcome kEacces = Outcome::Errno(EACCES);
+  Case c(Op::kMadvise);
+  c.Over(0, 16);
+  c.step.flags = uapi::kMadvRemove;
+  c.Map(0, 16, kHuge);
+  EXPECT_TRUE(c.Holds("madvise-errno", kEacces));
+  EXPECT_FALSE(c.Holds("madvise-errno", kEinval));
+  EXPECT_FALSE(c.Holds("madvise-errno", kOk));
+  c.Map(0, 16, kHuge | kRangeShared);
+  EXPECT_TRUE(c.Holds("madvise-errno", kOk));
+  EXPECT_FALSE(c.Holds("madvise-errno", kEinval));
+  EXPECT_FALSE(c.Holds("madvise-errno", kEacces));
+  c.Use("v3.12");
+  EXPECT_TRUE(c.Holds("madvise-errno", kEinval));
+  EXPECT_FALSE(c.Holds("madvise-errno", kOk));
+}
+
 TEST(MadviseErrnoTest, AHoleIsEnomemAfterTheWalk) {
   Case c(Op::kMadvise);
   c.Over(0, 4);

@@ -86,10 +86,15 @@ Allowed RemoveAnswer(const StepContext& context, const Range& range) {
       context.config.profile->Has(Behaviour::kMadvRemoveMaywrite)
           ? kRangeMayWrite
           : kRangeWrite;
-  if (range.Has(kRangeSpecial)) {
+  const bool huge = range.Has(kRangeHugetlb);
+  if (huge && !context.config.profile->Has(Behaviour::kMadvRemoveHugetlb)) {
+    return Allowed::Only(EINVAL);
+  }
+  if (range.Has(kRangeSpecial) && !huge) {
     return Allowed::Success().Or(EINVAL).Or(EACCES).Or(EOPNOTSUPP);
   }
-  if (!range.Has(kRangeFile)) return Allowed::Only(EINVAL);
+  // Anonymous hugetlb memory has a file of hugetlbfs.
+  if (!range.Has(kRangeFile) && !huge) return Allowed::Only(EINVAL);
   if (!range.Has(kRangeShared) || (range.bits & writable) == 0) {
     return Allowed::Only(EACCES);
   }
@@ -124,7 +129,9 @@ Allowed Answer(const StepContext& context, const Advice& advice,
   if (advice.zaps() && range.Has(kRangeHugetlb)) {
     return DontneedHugetlb(context);
   }
-  if (advice.discards() && (range.bits & (kLockBits | kRangeHugetlb)) != 0) {
+  uint32_t refused = kLockBits;
+  if (advice.advice != uapi::kMadvRemove) refused |= kRangeHugetlb;
+  if (advice.discards() && (range.bits & refused) != 0) {
     return Allowed::Only(EINVAL);
   }
   switch (advice.advice) {
@@ -229,7 +236,9 @@ bool MadviseErrno(const StepContext& context, Mismatch* mismatch) {
   // Splitting needs VMAs; madvise turns the ENOMEM of that into EAGAIN.
   if (NearMapCount(context, 2)) allowed.Or(EAGAIN);
   if (context.events.allocation_failed) allowed.Or(EAGAIN).Or(ENOMEM);
-  if (TouchesHugetlb(context.task_before(), advice.start, advice.end)) {
+  // A VMA is not split inside a huge page; MADV_REMOVE splits none.
+  if (advice.advice != uapi::kMadvRemove &&
+      TouchesHugetlb(context.task_before(), advice.start, advice.end)) {
     allowed.Or(EINVAL);
   }
   if (context.events.fatal_signal) allowed.Or(EINTR);

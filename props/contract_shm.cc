@@ -236,7 +236,14 @@ bool ShmatEffect(const StepContext& context, Mismatch* mismatch) {
   if (!context.outcome.ran() || Disturbed(context)) return true;
   const TaskState& before = context.task_before();
   const TaskState& after = context.task_after();
-  if (!context.outcome.ok()) return NothingChanged(before, after, mismatch);
+  if (!context.outcome.ok()) {
+    // What was there is unmapped when the pool cannot promise the pages that a
+    // hole took the reservation of.
+    const bool made_room = (context.step.flags & uapi::kShmRemap) != 0 &&
+                           SegmentBefore(context).hugetlb &&
+                           context.outcome == Outcome::Errno(ENOMEM);
+    return made_room || NothingChanged(before, after, mismatch);
+  }
   const Vpn start = PageOf(static_cast<uint64_t>(context.outcome.value));
   const Vpn end = start + AttachPages(context);
   const bool hugetlb = SegmentBefore(context).hugetlb;

@@ -119,6 +119,10 @@ constexpr ProfileDifference kDifferences[] = {
      Bits(Op::kMadvise) | kPageActions},
     {Behaviour::kMadvRemoveMaywrite,
      "MADV_REMOVE of memory that is mapped for reading", Bits(Op::kMadvise)},
+    {Behaviour::kMadvRemoveHugetlb,
+     "MADV_REMOVE of hugetlb memory; what the pool has after one that failed "
+     "further on",
+     kPopulatingCalls | Bits(Op::kShmget, Op::kShmat)},
     {Behaviour::kMadvPopulateStops, "MADV_POPULATE_* with a hole in its range",
      Bits(Op::kMadvise)},
     {Behaviour::kMadvGuard, "MADV_GUARD_INSTALL, MADV_GUARD_REMOVE",

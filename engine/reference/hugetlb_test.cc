@@ -3,6 +3,9 @@
 
 #include "engine/reference/hugetlb.h"
 
+#include <string>
+
+#include "absl/strings/str_cat.h"
 #include "engine/reference/reference_testing.h"
 #include "gtest/gtest.h"
 
@@ -77,6 +80,106 @@ TEST(HugetlbTest, AChildsCopyMustNotTakeTheParentsReservation) {
   scene.Run("fork { child: 1 }");
   EXPECT_EQ(scene.Run("task: 1 " + Touch(0)), "SIGBUS");
   EXPECT_EQ(scene.machine().hugetlb_reserved, 2u);
+}
+
+// ---- MADV_REMOVE ----
+
+std::string MmapShared(uint64_t page, uint64_t pages) {
+  return absl::StrCat(
+      "mmap { ", MmapFields(page, pages, "SHARED, ANONYMOUS, HUGETLB"), " }");
+}
+
+std::string Remove(uint64_t page, uint64_t pages) {
+  return absl::StrCat("madvise { ", Range(page, pages), " advice: REMOVE }");
+}
+
+TEST(HugetlbPunchHoleTest, IsNoneOfPrivateMemory) {
+  Scene scene(kPoolOfTwo);
+  scene.Run(MmapAnonymous(0, 16, "HUGETLB"));
+  scene.Run(Touch(0));
+  EXPECT_EQ(scene.Run(Remove(0, 16)), "EACCES");
+  EXPECT_TRUE(scene.Resident(0));
+}
+
+TEST(HugetlbPunchHoleTest, IsNoneBefore43) {
+  Scene scene(R"(kernel: "v3.12" nr_hugepages: 2)");
+  scene.Run(MmapShared(0, 16));
+  scene.Run(Touch(0));
+  EXPECT_EQ(scene.Run(Remove(0, 16)), "EINVAL");
+  EXPECT_TRUE(scene.Resident(0));
+}
+
+TEST(HugetlbPunchHoleTest, TakesWholeHugePagesFromEveryTask) {
+  Scene scene(kPoolOfTwo);
+  scene.Run(MmapShared(0, 32));
+  scene.Run(Touch(0));
+  scene.Run(Touch(16));
+  scene.Run("fork { child: 1 }");
+  ASSERT_NE(scene.pfn(0, 1), 0u);
+  ASSERT_EQ(scene.Run(Remove(1, 30)), "OK");
+  EXPECT_EQ(scene.machine().hugetlb_free, 0u);
+  ASSERT_EQ(scene.Run(Remove(0, 31)), "OK");
+  EXPECT_EQ(scene.machine().hugetlb_free, 1u);
+  for (int task : {0, 1}) {
+    EXPECT_EQ(scene.pfn(0, task), 0u);
+    EXPECT_NE(scene.pfn(16, task), 0u);
+  }
+}
+
+TEST(HugetlbPunchHoleTest, GoesByTheOffsetInTheFile) {
+  Scene scene(kPoolOfTwo);
+  scene.Run(MmapShared(0, 32));
+  scene.Run(Touch(0));
+  scene.Run(Touch(16));
+  scene.Run(Munmap(0, 16));
+  ASSERT_EQ(scene.Run(Remove(16, 16)), "OK");
+  EXPECT_FALSE(scene.Resident(16));
+  EXPECT_EQ(scene.machine().hugetlb_free, 1u);
+}
+
+TEST(HugetlbPunchHoleTest, TakesTheReservationOfAPageThatWasThere) {
+  Scene scene(kPoolOfTwo);
+  scene.Run(MmapShared(0, 32));
+  scene.Run(Touch(0));
+  ASSERT_EQ(scene.Run(Remove(0, 32)), "OK");
+  // The second page never was there.
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 1u);
+  EXPECT_EQ(scene.machine().hugetlb_free, 2u);
+  scene.Run(MmapAnonymous(32, 16, "HUGETLB"));
+  EXPECT_EQ(scene.Run(Touch(0)), "SIGBUS");
+  EXPECT_EQ(scene.Run(Touch(16)), "OK");
+  scene.Run(Munmap(32, 16));
+  EXPECT_EQ(scene.Run(Touch(0)), "OK");
+  scene.Run(Munmap(0, 32));
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 0u);
+  EXPECT_EQ(scene.machine().hugetlb_free, 2u);
+}
+
+TEST(HugetlbPunchHoleTest, WhoAttachesTheSegmentReservesAgain) {
+  Scene scene(kPoolOfTwo);
+  scene.Run("shmget { size: 131072 hugetlb: true }");
+  scene.Run("shmat { addr { page: 0 } }");
+  scene.Run(Touch(0));
+  scene.Run(Touch(16));
+  ASSERT_EQ(scene.Run(Remove(0, 32)), "OK");
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 0u);
+  scene.Run(MmapAnonymous(32, 16, "HUGETLB"));
+  EXPECT_EQ(scene.Run("shmat { addr { page: 48 } }"), "ENOMEM");
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 1u);
+  scene.Run(Munmap(32, 16));
+  EXPECT_EQ(scene.Run("shmat { addr { page: 48 } }"), "OK");
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 2u);
+}
+
+TEST(HugetlbPunchHoleTest, ANewObjectHasNoHole) {
+  Scene scene(kPoolOfTwo);
+  scene.Run(MmapShared(0, 16));
+  scene.Run(Touch(0));
+  scene.Run(Remove(0, 16));
+  scene.Run(Munmap(0, 16));
+  scene.Run(MmapShared(0, 16));
+  scene.Run(MmapAnonymous(32, 16, "HUGETLB"));
+  EXPECT_EQ(scene.Run(Touch(0)), "OK");
 }
 
 }  // namespace

@@ -78,6 +78,8 @@ struct Object {
   uint64_t reserved = 0;     // huge pages reserved for it (hugetlb)
   int owner_mm = -1;         // whose the reservation is (private hugetlb)
   std::vector<std::pair<uint64_t, Pfn>> cache;  // by index
+  // Huge pages, by index, whose reservation went with them in a hole.
+  std::vector<uint64_t> unreserved;
 };
 
 struct Task {

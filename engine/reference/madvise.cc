@@ -8,6 +8,7 @@
 
 #include "engine/reference/fault.h"
 #include "engine/reference/huge_memory.h"
+#include "engine/reference/hugetlb.h"
 #include "engine/reference/lru.h"
 #include "engine/reference/munlock.h"
 #include "engine/reference/object.h"
@@ -99,7 +100,9 @@ int MadviseFlags(Machine& machine, int mm, size_t* vma, Vpn start, Vpn end,
 
 // madvise_remove: a hole in the object.
 int MadviseRemove(Machine& machine, const Vma& vma, Vpn start, Vpn end) {
-  if (vma.Is(kVmLocked | kVmHugetlb) || vma.object == 0 ||
+  const bool huge = vma.Is(kVmHugetlb);
+  if (vma.Is(kVmLocked) || vma.object == 0 ||
+      (huge && !machine.Has(Behaviour::kMadvRemoveHugetlb)) ||
       machine.objects[vma.object].kind == Object::Kind::kDriver) {
     return EINVAL;
   }
@@ -108,8 +111,12 @@ int MadviseRemove(Machine& machine, const Vma& vma, Vpn start, Vpn end) {
   if (!vma.Is(kVmShared) || !vma.Is(writable)) return EACCES;
   // secretmem_fops has no fallocate.
   if (vma.Is(kVmSecret)) return EOPNOTSUPP;
-  TruncateObject(machine, vma.object, vma.IndexOf(start), vma.IndexOf(end),
-                 /*even_cows=*/false);
+  const uint64_t first = vma.IndexOf(start), last = vma.IndexOf(end);
+  if (huge) {
+    HugetlbPunchHole(machine, vma.object, first, last);
+  } else {
+    TruncateObject(machine, vma.object, first, last, /*even_cows=*/false);
+  }
   return 0;
 }
 

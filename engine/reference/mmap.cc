@@ -323,6 +323,9 @@ uint64_t FindAnonymousArea(const Machine& machine, const Mm& mm, uint64_t hint,
 int MmapRegion(Machine& machine, int mm, const Vma& vma) {
   Mm& space = machine.mms[mm];
   if (int error = MakeRoom(machine, mm, vma); error != 0) return error;
+  if (vma.Is(kVmHugetlb) && !HugetlbReserveAgain(machine, vma.object)) {
+    return ENOMEM;
+  }
   Vma added = vma;
   bool locked = added.Is(kVmLocked);
   // A VMA that cannot be locked has the flag until here, so that it never

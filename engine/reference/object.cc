@@ -133,8 +133,8 @@ void RemoveObjectPage(Machine& machine, ObjectId id, uint64_t index) {
   DropPages(machine, machine.objects[id], index, index + 1);
 }
 
-void TruncateObject(Machine& machine, ObjectId object, uint64_t first,
-                    uint64_t end, bool even_cows) {
+void UnmapObject(Machine& machine, ObjectId object, uint64_t first,
+                 uint64_t end, bool even_cows) {
   for (int mm = 0; mm < kTaskSlots; ++mm) {
     if (machine.mms[mm].users == 0) continue;
     // By index: unmapping changes no VMA.
@@ -149,6 +149,11 @@ void TruncateObject(Machine& machine, ObjectId object, uint64_t first,
                    vma.start + Pages{to - vma.pgoff}, even_cows);
     }
   }
+}
+
+void TruncateObject(Machine& machine, ObjectId object, uint64_t first,
+                    uint64_t end, bool even_cows) {
+  UnmapObject(machine, object, first, end, even_cows);
   DropPages(machine, machine.objects[object], first, end);
 }
 

@@ -30,8 +30,11 @@ void ReplaceObjectPage(Machine& machine, ObjectId object, uint64_t index,
 // Takes the page out of the cache, with the cache's reference.
 void RemoveObjectPage(Machine& machine, ObjectId object, uint64_t index);
 
-// truncate_pagecache_range: unmaps [first, end) from every address space,
-// private copies too if even_cows, and drops the pages.
+// unmap_mapping_range: unmaps [first, end) from every address space, private
+// copies too if even_cows.
+void UnmapObject(Machine& machine, ObjectId object, uint64_t first,
+                 uint64_t end, bool even_cows);
+// truncate_pagecache_range: unmaps [first, end) and drops the pages.
 void TruncateObject(Machine& machine, ObjectId object, uint64_t first,
                     uint64_t end, bool even_cows);
 
