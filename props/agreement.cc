@@ -42,6 +42,12 @@ bool IsProgramsAddress(const Config& config, int64_t value) {
 bool OutcomesAgree(const AgreementContext& context, Mismatch* mismatch) {
   const Outcome& model = context.model.outcome;
   const Outcome& real = context.real.outcome;
+  // A guest reclaims a page by MADV_PAGEOUT, which drains the batch first: it
+  // may find on a list what the model's reclaim does not.
+  if (context.step.op == Op::kReclaim && real.ok() &&
+      model.kind == Outcome::Kind::kSkipped) {
+    return true;
+  }
   bool same = model.kind == real.kind;
   if (same && model.kind != Outcome::Kind::kValue) {
     same = model.value == real.value;

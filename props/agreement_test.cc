@@ -286,6 +286,28 @@ TEST(AgreementTest, WhatSwapinForgetsMayBeMlocked) {
   ASSERT_TRUE(Compare(plain, forgetting(plain)).has_value());
 }
 
+// What a guest reclaims may have been in a batch, which it drains first.
+TEST(AgreementTest, AGuestMayReclaimAPageOfABatch) {
+  const std::string mapped =
+      "config { kernel: 'v6.12' }"
+      "steps { mmap { length: 4096 prot: [READ, WRITE]"
+      "  flags: [PRIVATE, FIXED, ANONYMOUS, POPULATE] } }";
+  const std::string reclaim = "steps { reclaim { page { page: 0 } } }";
+  const auto with = [](const Program& program, Outcome outcome) {
+    Trace trace = Faithful(program);
+    trace.steps.back().outcome = outcome;
+    return Compare(program, trace);
+  };
+  EXPECT_EQ(with(Parse(mapped + reclaim), Outcome::Ok()), std::nullopt);
+  // Nothing explains that a page on a list is not found.
+  const std::optional<Violation> parted =
+      with(Parse(mapped + "steps { madvise { length: 4096 advice: COLD } }" +
+                 reclaim),
+           Outcome::Skipped());
+  ASSERT_TRUE(parted.has_value());
+  EXPECT_EQ(parted->property, "agree-outcome");
+}
+
 TEST(AgreementTest, AnAddressOutsideIsAnywhere) {
   const Program program = Parse(
       "steps { mmap { length: 4096 flags: [PRIVATE, FIXED, ANONYMOUS] } }"

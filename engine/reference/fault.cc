@@ -132,7 +132,8 @@ FaultResult DoWpPage(Machine& machine, int mm, size_t vma, Vpn page) {
     SetPte(machine, mm, page, MakePte(old, true));
     return FaultResult::kDone;
   }
-  if (old != 0 && machine.page(old).Is(kPageAnon) &&
+  // PageAnon asks the head.
+  if (old != 0 && machine.page(machine.HeadOf(old)).Is(kPageAnon) &&
       SharersOf(machine, old) == 1) {
     SetPte(machine, mm, page, MakePte(old, true));
     return FaultResult::kDone;

@@ -142,9 +142,18 @@ int MapType(const Machine& machine, uint32_t map_flags, bool file,
 }
 
 // mmap_region, from the VMA to be on: unmaps what is in its way, and lets the
-// driver have its say.
+// file have its say (call_mmap).
 int MapVma(Machine& machine, int mm, const MmapArguments& arguments, Vma* vma) {
   bool anonymous = (arguments.flags & uapi::kMapAnonymous) != 0;
+  if (vma->Is(kVmHugetlb)) {
+    if (int error = MakeRoom(machine, mm, *vma); error != 0) return error;
+    if (!vma->Is(kVmShared)) machine.objects[vma->object].owner_mm = mm;
+    if (!HugetlbReserve(machine, vma->object,
+                        vma->pages().n >> machine.order)) {
+      return ENOMEM;
+    }
+    return MmapRegion(machine, mm, *vma);
+  }
   if (anonymous || arguments.source != MmapSource::kSecret) {
     return MmapRegion(machine, mm, *vma);
   }
@@ -249,12 +258,6 @@ Outcome DoMmap(Machine& machine, const MmapArguments& arguments) {
   bool shared = vma.Is(kVmShared);
   Source source = OpenSource(machine, arguments, length, shared);
   if (source.error != 0) return Outcome::Errno(source.error);
-  if (huge && !HugetlbReserve(machine, source.object,
-                              PagesOf(length).n >> machine.order)) {
-    PutObject(machine, source.object);
-    return Outcome::Errno(ENOMEM);
-  }
-  if (huge && !shared) machine.objects[source.object].owner_mm = mm;
   vma.flags |= source.vm_flags;
   // accountable_mapping.
   if (!huge &&
