@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/reference/page_table.h"
 #include "engine/reference/reference_engine.h"
 
 namespace lockstep {
@@ -268,23 +269,43 @@ struct ProfileComparison::Sides {
   Config config_a, config_b;
   TaskState task_a, task_b;
 
-  // Only what lies inside mappings of an ordinary size is looked at.
+  std::optional<Parting> ComparePage(size_t step, int task, Vpn page) const {
+    const PageState of_a = a.ObservePage(task, page);
+    const PageState of_b = b.ObservePage(task, page);
+    if (of_a.present == of_b.present && of_a.anonymous == of_b.anonymous &&
+        of_a.zero_page == of_b.zero_page && of_a.guard == of_b.guard) {
+      return std::nullopt;
+    }
+    return Parting{step, DescribePage(task, page, of_a),
+                   DescribePage(task, page, of_b)};
+  }
+
+  // The pages of the range that this side has entries for.
+  std::optional<Parting> CompareEntries(size_t step, int task,
+                                        const Range& range,
+                                        const reference::Machine& side) const {
+    const int mm = side.tasks[task].mm;
+    for (Vpn at = range.start;
+         auto entry = reference::NextEntry(side, mm, at, range.end);) {
+      at = std::max(at, entry->page);
+      const Pages covered{entry->huge ? side.huge_pages : 1};
+      for (const Vpn end = std::min(entry->page + covered, range.end); at < end;
+           ++at) {
+        if (auto parting = ComparePage(step, task, at)) return parting;
+      }
+    }
+    return std::nullopt;
+  }
+
   std::optional<Parting> ComparePages(size_t step) {
-    constexpr uint64_t kMostPages = 512;
     for (int task = 0; task < kTaskSlots; ++task) {
       a.Observe(task, &task_a);
       for (const Range& range : task_a.ranges) {
-        if (range.end - range.start > Pages{kMostPages}) continue;
-        for (Vpn page = range.start; page < range.end; ++page) {
-          const PageState of_a = a.ObservePage(task, page);
-          const PageState of_b = b.ObservePage(task, page);
-          const bool same = of_a.present == of_b.present &&
-                            of_a.anonymous == of_b.anonymous &&
-                            of_a.zero_page == of_b.zero_page &&
-                            of_a.guard == of_b.guard;
-          if (same) continue;
-          return Parting{step, DescribePage(task, page, of_a),
-                         DescribePage(task, page, of_b)};
+        for (const reference::ReferenceEngine* side : {&a, &b}) {
+          if (auto parting =
+                  CompareEntries(step, task, range, side->machine())) {
+            return parting;
+          }
         }
       }
     }
