@@ -242,6 +242,25 @@ Case ShmatCase() {
 }
 constexpr uint32_t kSegment = kPlain | kRangeShared | kRangeShm | kRangeFile;
 
+// Only where a hole has taken a hugetlb page's reservation, and there is none.
+TEST(ShmatEffectTest, ARefusedAttachmentOfHugetlbMemoryMayHaveMadeRoom) {
+  Case c = ShmatCase();
+  c.Map(8, 4, kPlain);
+  c.after.tasks[0].ranges.clear();
+  c.step.flags = uapi::kShmRemap;
+  c.outcome = kEnomem;
+  c.before.shm[0].hugetlb = true;
+  EXPECT_TRUE(c.Holds("shmat-effect"));
+  c.outcome = kEinval;
+  EXPECT_FALSE(c.Holds("shmat-effect"));
+  c.outcome = kEnomem;
+  c.step.flags = 0;
+  EXPECT_FALSE(c.Holds("shmat-effect"));
+  c.step.flags = uapi::kShmRemap;
+  c.before.shm[0].hugetlb = false;
+  EXPECT_FALSE(c.Holds("shmat-effect"));
+}
+
 TEST(ShmatErrnoTest, FutureIsLimitedAndATakenAddressRefused) {
   Case c = ShmatCase();
   EXPECT_TRUE(c.Holds("shmat-errno"));
