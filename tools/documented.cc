@@ -322,6 +322,7 @@ absl::Status RunDocumented(Config config, Engine* engine,
       outcome = Outcome::Errno(ENOMEM);
     }
     documented.outcomes = {outcome};
+    documented.out_of_memory = engine->Events().allocation_failed;
     documented.locked_vm.reset();
     documented.locked_elsewhere = false;
     documented.resident.clear();
@@ -432,6 +433,11 @@ absl::StatusOr<DocumentedProgram> Document(const Program& program,
   uint64_t populated = 0;
   for (DocumentedStep& step : result.steps) {
     if (!step.left_out.empty()) continue;
+    if (step.out_of_memory) {
+      result.obstacles.push_back(absl::StrCat(
+          "step ", step.index, " needs a machine of ", config.memory_pages,
+          " pages of memory, which it runs out of"));
+    }
     if (!step.outcomes.front().ran()) {
       step.left_out = "in the program it is a step on an empty slot";
       continue;

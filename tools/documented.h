@@ -37,6 +37,8 @@ struct DocumentedStep {
   std::string left_out;  // why it cannot be done here; empty: it is done
   // The outcomes that are right: one, or several where kernels differ.
   std::vector<Outcome> outcomes;
+  // An allocation failed in it: the program's machine has too little memory.
+  bool out_of_memory = false;
   // The step's task as it is before the step.
   TaskState before;
   // After the step: pages of locked_vm of the step's task, where it is known.

@@ -130,7 +130,8 @@ TEST(Document, LeavesOutWhatCouldHitTheProcessItself) {
 
 TEST(Document, RefusesToPopulateMoreThanTheBudget) {
   const char* const sparse = R"(
-    config { arena_pages: 65536 memlock_limit: 18446744073709551615 }
+    config { arena_pages: 65536 memory_pages: 65536
+             memlock_limit: 18446744073709551615 }
     steps { mmap { addr { page: 0 } length: 268435456 prot: READ prot: WRITE
                    flags: PRIVATE flags: ANONYMOUS flags: FIXED } }
     steps { mlock2 { addr { page: 0 } length: 268435456 flags: ONFAULT } })";
@@ -140,6 +141,17 @@ TEST(Document, RefusesToPopulateMoreThanTheBudget) {
       "steps { mlock { addr { page: 0 } length: 67112960 } }";
   EXPECT_THAT(DocumentedOf(populated.c_str()).obstacles,
               ElementsAre(HasSubstr("more than 64 MiB")));
+}
+
+TEST(Document, AMachineOfLittleMemoryCannotBeHad) {
+  const std::string program =
+      "steps { mmap { length: 65536 prot: [READ, WRITE]"
+      "  flags: [PRIVATE, FIXED, ANONYMOUS] } }"
+      "steps { mlock { length: 65536 } }";
+  EXPECT_THAT(DocumentedOf(program.c_str()).obstacles, IsEmpty());
+  const std::string small = "config { memory_pages: 8 } " + program;
+  EXPECT_THAT(DocumentedOf(small.c_str()).obstacles,
+              ElementsAre(HasSubstr("step 1 needs a machine of 8 pages")));
 }
 
 // What only newer kernels have is documented for programs of these kernels.
