@@ -22,10 +22,11 @@ constexpr uint64_t Bits(Ops... ops) {
   return (OpBit(ops) | ...);
 }
 
-// Calls that may bring pages in, and so run out of memory, too.
+// Calls that may bring pages in, and so run out of memory, too. mprotect does
+// where locked memory becomes writable.
 constexpr uint64_t kPopulatingCalls =
-    Bits(Op::kMmap, Op::kMlock, Op::kMlock2, Op::kMlockall, Op::kMremap,
-         Op::kBrk, Op::kTouch, Op::kMadvise);
+    Bits(Op::kMmap, Op::kMprotect, Op::kMlock, Op::kMlock2, Op::kMlockall,
+         Op::kMremap, Op::kBrk, Op::kTouch, Op::kMadvise);
 // What looks at pages themselves: the state of each decides what happens.
 constexpr uint64_t kPageActions = Bits(Op::kReclaim, Op::kIsolate, Op::kPutback,
                                        Op::kMigrate, Op::kCollapse, Op::kSplit);
@@ -67,8 +68,7 @@ constexpr ProfileDifference kDifferences[] = {
      "and what reclaim takes",
      kPopulatingCalls | kPageActions},
     {Behaviour::kExecuteOnlyPkey,
-     "memory of protection EXEC alone cannot be read",
-     kPopulatingCalls | Bits(Op::kMprotect)},
+     "memory of protection EXEC alone cannot be read", kPopulatingCalls},
     {Behaviour::kMapSharedValidate, "MAP_SHARED_VALIDATE", Bits(Op::kMmap)},
     {Behaviour::kMapFixedNoreplace, "MAP_FIXED_NOREPLACE", Bits(Op::kMmap)},
     {Behaviour::kMemfdSecret, "memfd_secret", Bits(Op::kMemfdSecret)},
