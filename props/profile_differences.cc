@@ -120,10 +120,8 @@ constexpr ProfileDifference kDifferences[] = {
      Bits(Op::kMadvise) | kPageActions},
     {Behaviour::kMadvRemoveMaywrite,
      "MADV_REMOVE of memory that is mapped for reading", Bits(Op::kMadvise)},
-    {Behaviour::kMadvRemoveHugetlb,
-     "MADV_REMOVE of hugetlb memory; what the pool has after one that failed "
-     "further on",
-     kPopulatingCalls | Bits(Op::kShmget, Op::kShmat)},
+    {Behaviour::kMadvRemoveHugetlb, "MADV_REMOVE of hugetlb memory",
+     Bits(Op::kMadvise)},
     {Behaviour::kMadvPopulateStops, "MADV_POPULATE_* with a hole in its range",
      Bits(Op::kMadvise)},
     {Behaviour::kMadvGuard, "MADV_GUARD_INSTALL, MADV_GUARD_REMOVE",
@@ -202,6 +200,37 @@ std::optional<Parting> CompareTasks(size_t step, int slot, const TaskState& a,
                                                : std::string("none"));
   };
   return Parting{step, word(a), word(b)};
+}
+
+// What the machine has that no observation shows and a later call meets: the
+// call in which it parts is the one to explain.
+struct MachineNumber {
+  absl::string_view name;
+  uint64_t (*of)(const reference::Machine& machine);
+};
+constexpr MachineNumber kMachineNumbers[] = {
+    {"allocations until one fails",
+     [](const reference::Machine& machine) {
+       return uint64_t{machine.fail_allocation};
+     }},
+    {"huge pages in the pool",
+     [](const reference::Machine& machine) { return machine.hugetlb_free; }},
+    {"huge pages reserved",
+     [](const reference::Machine& machine) {
+       return machine.hugetlb_reserved;
+     }},
+};
+
+std::optional<Parting> CompareMachines(size_t step, const reference::Machine& a,
+                                       const reference::Machine& b) {
+  for (const MachineNumber& number : kMachineNumbers) {
+    const uint64_t of_a = number.of(a);
+    const uint64_t of_b = number.of(b);
+    if (of_a == of_b) continue;
+    return Parting{step, absl::StrCat(number.name, ": ", of_a),
+                   absl::StrCat(number.name, ": ", of_b)};
+  }
+  return std::nullopt;
 }
 
 std::string DescribeShm(int slot, const ShmState& segment) {
@@ -326,7 +355,8 @@ struct ProfileComparison::Sides {
         return parting;
       }
     }
-    return CompareShared(step, a, b);
+    if (auto parting = CompareShared(step, a, b)) return parting;
+    return CompareMachines(step, a.machine(), b.machine());
   }
 };
 

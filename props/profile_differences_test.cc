@@ -224,6 +224,43 @@ TEST(ProfileDifferencesTest, TheNamedBehaviourMustExplainIt) {
             "v3.12 and v4.9 do the same but for madv-free");
 }
 
+// What only a later call meets parts where it came about.
+TEST(ProfileDifferencesTest, HiddenNumbersPartAtOnce) {
+  const struct {
+    const char *before, *after, *program, *seen;
+    size_t step;
+  } kCases[] = {
+      {"v6.12", "v6.1",
+       "steps { mmap { addr { page: 1 } length: 4096 prot: [READ, WRITE]"
+       "  flags: [PRIVATE, FIXED, ANONYMOUS] } }"
+       "steps { fail_allocation { nth: 1 } }"
+       "steps { madvise { length: 8192 advice: POPULATE_WRITE } }"
+       "steps { touch { addr { page: 1 } } }",
+       "allocations until one fails: 1", 2},
+      {"v3.12", "v4.9",
+       "config { nr_hugepages: 1 }"
+       "steps { mmap { length: 65536 prot: [READ, WRITE]"
+       "  flags: [SHARED, FIXED, ANONYMOUS, HUGETLB] } }"
+       "steps { mmap { addr { page: 16 } length: 4096 prot: [READ, WRITE]"
+       "  flags: [SHARED, FIXED, ANONYMOUS, LOCKED] } }"
+       "steps { touch { } }"
+       "steps { madvise { length: 69632 advice: REMOVE } }"
+       "steps { munlockall { } }",
+       "huge pages in the pool: 0", 3},
+  };
+  ProfileComparison comparison;
+  for (const auto& row : kCases) {
+    const absl::StatusOr<Program> program =
+        ParseProgramText(row.program, "test");
+    ASSERT_TRUE(program.ok()) << program.status();
+    const auto parting = comparison.FirstParting(*program, Kernel(row.before),
+                                                 Kernel(row.after));
+    ASSERT_TRUE(parting.ok() && parting->has_value()) << row.seen;
+    EXPECT_EQ((*parting)->step, row.step);
+    EXPECT_EQ((*parting)->a, row.seen);
+  }
+}
+
 TEST(ProfileDifferencesTest, AKernelAgreesWithItself) {
   ProfileComparison comparison(absl::Span<const ProfileDifference>{});
   for (const Program& program : Corpus()) {
