@@ -32,9 +32,10 @@ enum class Defect : uint8_t {
   kDontunmapUnlocksWhole,  // D26: found by Lockstep
   kDontunmapSelfMerge,     // D27: found by Lockstep
   kSwapinNotMlocked,       // D28: found by Lockstep
+  kMremapLosesReserve,     // D29: found by Lockstep
 };
 inline constexpr int kDefectCount =
-    static_cast<int>(Defect::kSwapinNotMlocked) + 1;
+    static_cast<int>(Defect::kMremapLosesReserve) + 1;
 
 class DefectSet {
  public:

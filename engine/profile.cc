@@ -178,10 +178,10 @@ constexpr DefectSet kV312Defects = {
     Defect::kThpCowStaleMlocked,
 };
 
-// They came with the split of mremap into steps (6.15, ?).
-constexpr DefectSet kDontunmapDefects = {Defect::kDontunmapDoubleCharge,
-                                         Defect::kDontunmapUnlocksWhole,
-                                         Defect::kDontunmapSelfMerge};
+// Those of MREMAP_DONTUNMAP came with the split of mremap into steps (6.15, ?).
+constexpr DefectSet kV618Defects = {
+    Defect::kDontunmapDoubleCharge, Defect::kDontunmapUnlocksWhole,
+    Defect::kDontunmapSelfMerge, Defect::kMremapLosesReserve};
 
 // Defects that a program meets whatever mechanism moves the pages.
 constexpr DefectSet kSystemCallDefects = {
@@ -189,7 +189,7 @@ constexpr DefectSet kSystemCallDefects = {
     Defect::kOverlapIntOverflow,    Defect::kMclOnfaultAlone,
     Defect::kMprotectNoCow,         Defect::kDontunmapDoubleCharge,
     Defect::kDontunmapUnlocksWhole, Defect::kDontunmapSelfMerge,
-    Defect::kSwapinNotMlocked,
+    Defect::kSwapinNotMlocked,      Defect::kMremapLosesReserve,
 };
 
 constexpr Profile kProfiles[] = {
@@ -235,7 +235,7 @@ constexpr Profile kProfiles[] = {
         .name = "v6.1",
         .title = "what programs see of v6.1.y, over the page mechanism of v4.9",
         .behaviours = kSince61 | kStable2026 | kPagevecMechanism,
-        .shipped = {},
+        .shipped = {Defect::kMremapLosesReserve},
         .applicable = kSystemCallDefects,
         .stack_guard_gap = 256,
     },
@@ -244,7 +244,7 @@ constexpr Profile kProfiles[] = {
         .title =
             "what programs see of v6.12.y, over the page mechanism of v4.9",
         .behaviours = kSince612 | kStable2026 | kPagevecMechanism,
-        .shipped = {Defect::kSwapinNotMlocked},
+        .shipped = {Defect::kSwapinNotMlocked, Defect::kMremapLosesReserve},
         .applicable = kSystemCallDefects,
         .stack_guard_gap = 256,
     },
@@ -253,7 +253,7 @@ constexpr Profile kProfiles[] = {
         .title =
             "what programs see of v6.18.y, over the page mechanism of v4.9",
         .behaviours = kSince618 | kPagevecMechanism,
-        .shipped = kDontunmapDefects,
+        .shipped = kV618Defects,
         .applicable = kSystemCallDefects,
         .stack_guard_gap = 256,
     },

@@ -122,7 +122,7 @@ TEST(ProfileTest, Version61HasWhatCameAfter49) {
           "thp-cow-splits", "fork-skips-shared-hugetlb"));
   EXPECT_THAT(Beyond(V49(), Named("v6.1")),
               UnorderedElementsAre("onfault-needs-access"));
-  EXPECT_EQ(Named("v6.1").shipped, DefectSet());
+  EXPECT_EQ(Named("v6.1").shipped, DefectSet({Defect::kMremapLosesReserve}));
 }
 
 TEST(ProfileTest, Version612HasWhatCameAfter61) {
@@ -132,7 +132,8 @@ TEST(ProfileTest, Version612HasWhatCameAfter61) {
                            "thp-aligned-placement", "mmap-unmaps-last",
                            "mprotect-unaccounts", "madv-populate-stops"));
   EXPECT_THAT(Beyond(Named("v6.1"), Named("v6.12")), IsEmpty());
-  EXPECT_EQ(Named("v6.12").shipped, DefectSet({Defect::kSwapinNotMlocked}));
+  EXPECT_EQ(Named("v6.12").shipped, DefectSet({Defect::kSwapinNotMlocked,
+                                               Defect::kMremapLosesReserve}));
 }
 
 TEST(ProfileTest, Version618HasWhatCameAfter612) {
@@ -145,7 +146,8 @@ TEST(ProfileTest, Version618HasWhatCameAfter612) {
               UnorderedElementsAre("secretmem-per-user"));
   EXPECT_EQ(Named("v6.18").shipped, DefectSet({Defect::kDontunmapDoubleCharge,
                                                Defect::kDontunmapUnlocksWhole,
-                                               Defect::kDontunmapSelfMerge}));
+                                               Defect::kDontunmapSelfMerge,
+                                               Defect::kMremapLosesReserve}));
 }
 
 TEST(ParseDefectsTest, NoChangesAreTheShippedDefects) {

@@ -137,6 +137,12 @@ absl::Span<const Invariant> AllInvariants() {
                     "last task is gone, but for caches and isolated pages",
        .source = "mm/page_alloc.c; exit_mmap",
        .machine = FrameCountHolds},
+      {.name = "hugetlb-reserve",
+       .statement = "the pool of huge pages has promised what mappings and "
+                    "segments have reserved and not touched",
+       .source = "hugetlb_reserve_pages, hugetlb_vm_op_close; "
+                 "hugetlbfs_reserv.rst",
+       .machine = HugetlbReserveHolds},
   };
   return kInvariants;
 }

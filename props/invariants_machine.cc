@@ -67,6 +67,12 @@ ABSL_ATTRIBUTE_NOINLINE bool FailFrames(Mismatch* mismatch, uint64_t expected,
               absl::StrCat(kept));
 }
 
+ABSL_ATTRIBUTE_NOINLINE bool FailReserved(Mismatch* mismatch, uint64_t expected,
+                                          uint64_t kept) {
+  return Fail(mismatch, absl::StrCat(expected, " huge pages reserved"),
+              absl::StrCat(static_cast<int64_t>(kept)));
+}
+
 ABSL_ATTRIBUTE_NOINLINE bool FailLeft(Mismatch* mismatch, Pfn pfn) {
   return Fail(mismatch, "no page left without a task",
               absl::StrCat("page ", pfn, " in use"));
@@ -166,6 +172,19 @@ bool FrameCountHolds(const InvariantContext& context, Mismatch* mismatch) {
   return true;
 }
 
+bool HugetlbReserveHolds(const InvariantContext& context, Mismatch* mismatch) {
+  const Machine& machine = context.machine;
+  if (machine.config.nr_hugepages == 0) return true;
+  uint64_t reserved = 0;
+  for (const reference::Object& object : machine.objects) {
+    if (object.kind == reference::Object::Kind::kHugetlb) {
+      reserved += object.reserved.size();
+    }
+  }
+  return reserved == machine.hugetlb_reserved ||
+         FailReserved(mismatch, reserved, machine.hugetlb_reserved);
+}
+
 [[gnu::flatten]] bool SumsHold(const InvariantContext& context,
                                Mismatch* mismatch) {
   return NrMlockHolds(context, mismatch) && EventLawHolds(context, mismatch) &&
@@ -173,7 +192,8 @@ bool FrameCountHolds(const InvariantContext& context, Mismatch* mismatch) {
          LockedNeverReclaimed(context, mismatch) &&
          NoBadPageState(context, mismatch) &&
          ShmChargeHolds(context, mismatch) &&
-         FrameCountHolds(context, mismatch);
+         FrameCountHolds(context, mismatch) &&
+         HugetlbReserveHolds(context, mismatch);
 }
 
 }  // namespace lockstep

@@ -18,6 +18,7 @@ bool LockedNeverReclaimed(const InvariantContext& context, Mismatch* mismatch);
 bool NoBadPageState(const InvariantContext& context, Mismatch* mismatch);
 bool ShmChargeHolds(const InvariantContext& context, Mismatch* mismatch);
 bool FrameCountHolds(const InvariantContext& context, Mismatch* mismatch);
+bool HugetlbReserveHolds(const InvariantContext& context, Mismatch* mismatch);
 // All of the above, in one call. Which one does not hold is not said.
 bool SumsHold(const InvariantContext& context, Mismatch* mismatch);
 

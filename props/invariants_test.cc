@@ -111,6 +111,19 @@ constexpr absl::string_view kTwoLockers = R"pb(
   }
 )pb";
 
+// One huge page is reserved, one in use.
+constexpr absl::string_view kHugetlb = R"pb(
+  config { nr_hugepages: 3 }
+  steps {
+    mmap {
+      length: 131072
+      prot: [ READ, WRITE ]
+      flags: [ PRIVATE, FIXED, ANONYMOUS, HUGETLB ]
+    }
+  }
+  steps { touch { write: true } }
+)pb";
+
 Program Parse(absl::string_view text) {
   absl::StatusOr<Program> program = ParseProgramText(text, "test");
   EXPECT_TRUE(program.ok()) << program.status();
@@ -286,6 +299,16 @@ const std::vector<Breakage>& Breakages() {
        [](Machine& machine) {
          FrameAt(machine, 2);
          machine.tasks[0].exists = false;
+       }},
+      {"hugetlb-reserve", "a huge page too many", kHugetlb,
+       [](Machine& machine) {
+         ++machine.hugetlb_reserved;
+         machine.TouchMm(0);
+       }},
+      {"hugetlb-reserve", "wrapped below zero", kHugetlb,
+       [](Machine& machine) {
+         machine.hugetlb_reserved -= 2;
+         machine.TouchMm(0);
        }},
   };
   return breakages;

@@ -87,8 +87,9 @@ void Composer::DrawMmap(Step* step) {
     if (eighths(10) < 5) flags |= uapi::kMapLocked;
     step->prot = uapi::kProtRead | uapi::kProtWrite;
   }
-  if (eighths(11) + eighths(12) == (config_.nr_hugepages != 0 ? 1 : 0)) {
+  if (hugetlb() ? eighths(11) < 3 : eighths(11) + eighths(12) == 0) {
     flags |= uapi::kMapHugetlb;
+    if (eighths(12) == 1) flags |= uapi::kMapNoreserve;
     range.page &= ~(huge_pages() - 1);
     range.count = huge_pages() * (1 + (range.count & 1));
   }
@@ -184,6 +185,12 @@ void Composer::DrawMremap(Step* step) {
     const PageRange target = DrawRange(/*fresh_one_in=*/2);
     step->new_addr = Address::Arena({target.page});
     if (OneIn(32)) step->new_addr.value += 1;
+  }
+  if (hugetlb() && OneIn(2)) {
+    // Pages of the pool move whole, to where one can be.
+    step->length2 = step->length;
+    step->flags = uapi::kMremapMaymove | uapi::kMremapFixed;
+    step->new_addr = Address::Arena({Below(8) * huge_pages()});
   }
 }
 

@@ -53,6 +53,9 @@ class Composer {
     return config_.transparent_hugepage != TransparentHugepage::kNever;
   }
 
+  // There is a pool of huge pages.
+  bool hugetlb() const { return config_.nr_hugepages != 0; }
+
   // vocabulary_ranges.cc
   uint8_t DrawTask();
   uint64_t DrawHugeCount();

@@ -40,7 +40,7 @@ uint64_t Composer::DrawHugeCount() {
 
 uint64_t Composer::DrawCount() {
   if (huge_arena() && Below(8) < 3) return DrawHugeCount();
-  if (thp() && OneIn(2)) return huge_pages() * (1 + Below(2));
+  if ((thp() || hugetlb()) && OneIn(2)) return huge_pages() * (1 + Below(2));
   const uint64_t kind = Below(32);
   if (kind < 18) return 1 + Below(4);
   if (kind < 22) return 5 + Below(8);
@@ -60,7 +60,7 @@ PageRange Composer::DrawFreshRange() {
   const uint64_t span = OneIn(8) ? config_.arena_pages
                                  : std::min<uint64_t>(config_.arena_pages, 24);
   range.page = Below(span);
-  if (thp() ? !OneIn(4) : OneIn(8)) {
+  if (thp() || hugetlb() ? !OneIn(4) : OneIn(8)) {
     range.page &= ~(huge_pages() - 1);
   }
   if (range.count >= 64 && !OneIn(4)) range.page = 0;
@@ -116,7 +116,14 @@ PageRange Composer::DrawKnownRange() {
 
 PageRange Composer::DrawRange(uint64_t fresh_one_in) {
   if (!memory_.knows_ranges() || OneIn(fresh_one_in)) return DrawFreshRange();
-  return DrawKnownRange();
+  PageRange range = DrawKnownRange();
+  // No call cuts a page of the pool.
+  if (hugetlb() && OneIn(2)) {
+    const uint64_t mask = huge_pages() - 1;
+    range.count = (range.count + mask) & ~mask;
+    range.page &= ~mask;
+  }
+  return range;
 }
 
 // A page that probably exists.

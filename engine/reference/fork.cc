@@ -82,7 +82,7 @@ void DupMmap(Machine& machine, int parent, int child) {
       continue;
     }
     Vma copy = vma;
-    copy.flags &= ~kVmLockedMask;
+    copy.flags &= ~(kVmLockedMask | kVmResvMask);
     const bool wiped = vma.Is(kVmWipeonfork);
     // anon_vma_fork: one of its own for each VMA.
     copy.forked = copy.anon_vma != 0 && !wiped;

@@ -12,19 +12,24 @@
 
 namespace lockstep::reference {
 
-// hugetlb_reserve_pages for a new object of this many huge pages; false if the
-// pool cannot promise them.
-bool HugetlbReserve(Machine& machine, ObjectId object, uint64_t huge_pages);
-// The same for what it has no reservation of any more, when it is mapped whole
-// once more (hugetlbfs_file_mmap).
-bool HugetlbReserveAgain(Machine& machine, ObjectId object);
+// hugetlb_reserve_pages for all huge pages of the object that have neither been
+// reserved nor brought in; false, and nothing is, if the pool cannot promise
+// them.
+bool HugetlbReservePages(Machine& machine, ObjectId object);
+// hugetlbfs_file_mmap of a VMA to be: reserves what it maps, unless by
+// MAP_NORESERVE it takes what the pool has to spare when it is touched. False
+// if it cannot be.
+bool HugetlbFileMmap(Machine& machine, Vma* vma);
 
 FaultResult HugetlbFault(Machine& machine, int mm, size_t vma, Vpn page,
                          bool write);
 
-// The owner of a private mapping unmaps [start, end): what was reserved for it
-// and never used goes back to the pool.
-void HugetlbUnreserve(Machine& machine, int mm, const Vma& vma, Vpn start,
+// hugetlb_vm_op_close: what was reserved for the owner of a private mapping and
+// never used goes back to the pool.
+void HugetlbVmClose(Machine& machine, const Vma& vma);
+// mremap has moved [start, end) of the private VMA `old` away. What stays keeps
+// its reservation (but for D29).
+void HugetlbMovedFrom(Machine& machine, int mm, const Vma& old, Vpn start,
                       Vpn end);
 
 // hugetlbfs_punch_hole: the whole huge pages in [first, end), which counts

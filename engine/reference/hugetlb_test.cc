@@ -82,6 +82,80 @@ TEST(HugetlbTest, AChildsCopyMustNotTakeTheParentsReservation) {
   EXPECT_EQ(scene.machine().hugetlb_reserved, 2u);
 }
 
+TEST(HugetlbTest, NoreserveTakesWhatThePoolCanSpare) {
+  Scene scene(kPoolOfTwo);
+  ASSERT_EQ(scene.Run(MmapAnonymous(0, 48, "HUGETLB, NORESERVE")), "OK");
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 0u);
+  ASSERT_EQ(scene.Run(Touch(0)), "OK");
+  scene.Run(MmapAnonymous(48, 16, "HUGETLB"));
+  EXPECT_EQ(scene.Run(Touch(16)), "SIGBUS");
+  scene.Run(Munmap(48, 16));
+  EXPECT_EQ(scene.Run(Touch(16)), "OK");
+  scene.Run(Munmap(0, 48));
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 0u);
+  EXPECT_EQ(scene.machine().hugetlb_free, 2u);
+}
+
+TEST(HugetlbTest, ASegmentReservesOnceHoweverOftenItIsAttached) {
+  Scene scene(kPoolOfTwo);
+  scene.Run("shmget { size: 131072 hugetlb: true }");
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 2u);
+  scene.Run("shmat { addr { page: 0 } }");
+  scene.Run(Touch(16));
+  scene.Run("shmat { addr { page: 32 } }");
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 1u);
+  EXPECT_EQ(scene.Run(Touch(32)), "OK");
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 0u);
+}
+
+TEST(HugetlbTest, APageThatWasGivenBackHasNoReservation) {
+  Scene scene(R"(kernel: "v6.1" nr_hugepages: 2)");
+  scene.Run(MmapAnonymous(0, 32, "HUGETLB"));
+  scene.Run(Touch(0));
+  ASSERT_EQ(scene.Run("madvise { length: 65536 advice: DONTNEED }"), "OK");
+  scene.Run(Touch(0));
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 1u);
+  // Unmapping gives back what is reserved for the second page, and no more.
+  scene.Run(Munmap(0, 16));
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 1u);
+  scene.Run(Munmap(16, 16));
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 0u);
+}
+
+TEST(HugetlbTest, TheOwnersCopyDoesNotSpendTheNextPagesReservation) {
+  Scene scene(R"(kernel: "v4.9" nr_hugepages: 3)");
+  scene.Run(MmapAnonymous(0, 32, "HUGETLB"));
+  scene.Run(Touch(0));
+  scene.Run("fork { child: 1 }");
+  ASSERT_EQ(scene.Run(Touch(0)), "OK");
+  EXPECT_NE(scene.pfn(0, 0), scene.pfn(0, 1));
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 1u);
+}
+
+TEST(HugetlbTest, TheOwnerTakesBackWhatThePoolCannotCopy) {
+  Scene scene(kPoolOfTwo);
+  scene.Run(MmapAnonymous(0, 32, "HUGETLB"));
+  scene.Run(Touch(0));
+  scene.Run("fork { child: 1 }");
+  scene.Run("task: 1 fork { child: 2 }");
+  const Pfn page = scene.pfn(0);
+  ASSERT_EQ(scene.Run(Touch(0)), "OK");
+  EXPECT_EQ(scene.pfn(0), page);
+  for (int task : {1, 2}) {
+    EXPECT_EQ(scene.pfn(0, task), 0u);
+    // Nor has it the other one, which is reserved, nor this one any more.
+    for (uint64_t at : {0, 16}) {
+      EXPECT_EQ(scene.Run(absl::StrCat("task: ", task, " ", Touch(at))),
+                "SIGBUS");
+    }
+  }
+  EXPECT_EQ(scene.Run(Touch(16)), "OK");
+  scene.Run("task: 1 fork { child: 3 }");
+  scene.Run("exit {}");
+  EXPECT_EQ(scene.Run("task: 2 " + Touch(0)), "SIGBUS");
+  EXPECT_EQ(scene.Run("task: 3 " + Touch(0)), "OK");
+}
+
 // ---- MADV_REMOVE ----
 
 std::string MmapShared(uint64_t page, uint64_t pages) {

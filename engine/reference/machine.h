@@ -75,11 +75,10 @@ struct Object {
   uint8_t user = 0;          // who made it (kSecret)
   uint32_t references = 0;   // mappings, and the slot that names it
   uint64_t size = 0;         // bytes
-  uint64_t reserved = 0;     // huge pages reserved for it (hugetlb)
-  int owner_mm = -1;         // whose the reservation is (private hugetlb)
   std::vector<std::pair<uint64_t, Pfn>> cache;  // by index
-  // Huge pages, by index, whose reservation went with them in a hole.
-  std::vector<uint64_t> unreserved;
+  // Indices of huge pages that the pool has promised and not given yet
+  // (hugetlb), in order. Of private memory they are the owner's (kVmResvOwner).
+  std::vector<uint64_t> reserved;
 };
 
 struct Task {

@@ -45,11 +45,17 @@ enum VmFlag : uint32_t {
   kVmExecuteOnly = 1 << 24,  // VM_PKEY_BIT*: the key of execute_only_pkey
   kVmAccount = 1 << 25,      // counts for overcommit
   kVmNoreserve = 1 << 26,
+  // What vm_private_data of private hugetlb memory says: HPAGE_RESV_OWNER, the
+  // reservation is this VMA's, and HPAGE_RESV_UNMAPPED, the owner's copy on
+  // write took pages from here, which no fault may fill again.
+  kVmResvOwner = 1 << 27,
+  kVmResvUnmapped = 1 << 28,
 };
 inline constexpr uint32_t kVmAccess = kVmRead | kVmWrite | kVmExec;
 inline constexpr uint32_t kVmSpecial =
     kVmIo | kVmPfnmap | kVmMixedmap | kVmDontexpand;
 inline constexpr uint32_t kVmLockedMask = kVmLocked | kVmLockonfault;
+inline constexpr uint32_t kVmResvMask = kVmResvOwner | kVmResvUnmapped;
 
 struct Vma {
   Vpn start, end;

@@ -55,7 +55,7 @@ void RemoveVmas(Machine& machine, int mm, Vpn start, Vpn end) {
        ++i) {
     const Vma& vma = space.vmas[i];
     if (vma.Is(kVmHugetlb)) {
-      HugetlbUnreserve(machine, mm, vma, vma.start, vma.end);
+      HugetlbVmClose(machine, vma);
     }
     ZapRange(machine, mm, vma.start, vma.end);
   }
@@ -141,19 +141,10 @@ int MapType(const Machine& machine, uint32_t map_flags, bool file,
   }
 }
 
-// mmap_region, from the VMA to be on: unmaps what is in its way, and lets the
-// file have its say (call_mmap).
+// mmap_region, with what memfd_secret has to say once there is room
+// (call_mmap).
 int MapVma(Machine& machine, int mm, const MmapArguments& arguments, Vma* vma) {
   bool anonymous = (arguments.flags & uapi::kMapAnonymous) != 0;
-  if (vma->Is(kVmHugetlb)) {
-    if (int error = MakeRoom(machine, mm, *vma); error != 0) return error;
-    if (!vma->Is(kVmShared)) machine.objects[vma->object].owner_mm = mm;
-    if (!HugetlbReserve(machine, vma->object,
-                        vma->pages().n >> machine.order)) {
-      return ENOMEM;
-    }
-    return MmapRegion(machine, mm, *vma);
-  }
   if (anonymous || arguments.source != MmapSource::kSecret) {
     return MmapRegion(machine, mm, *vma);
   }
@@ -326,10 +317,8 @@ uint64_t FindAnonymousArea(const Machine& machine, const Mm& mm, uint64_t hint,
 int MmapRegion(Machine& machine, int mm, const Vma& vma) {
   Mm& space = machine.mms[mm];
   if (int error = MakeRoom(machine, mm, vma); error != 0) return error;
-  if (vma.Is(kVmHugetlb) && !HugetlbReserveAgain(machine, vma.object)) {
-    return ENOMEM;
-  }
   Vma added = vma;
+  if (vma.Is(kVmHugetlb) && !HugetlbFileMmap(machine, &added)) return ENOMEM;
   bool locked = added.Is(kVmLocked);
   // A VMA that cannot be locked has the flag until here, so that it never
   // merges with one that is.

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "engine/reference/huge_memory.h"
+#include "engine/reference/hugetlb.h"
 #include "engine/reference/mlock.h"
 #include "engine/reference/mmap.h"
 #include "engine/reference/page_table.h"
@@ -187,12 +188,13 @@ int MoveVma(Machine& machine, int mm, const Request& request) {
     return 0;
   }
   // clear_vma_resv_huge_pages: the reservation has moved along.
-  int owner = -1;
-  if (old.Is(kVmHugetlb))
-    std::swap(owner, machine.objects[old.object].owner_mm);
+  space.vmas[space.FindVma(PageOf(request.addr))].flags &= ~kVmResvMask;
   // EINVAL for length 0 is ignored.
   DoMunmap(machine, mm, request.addr, request.old_length);
-  if (old.Is(kVmHugetlb)) machine.objects[old.object].owner_mm = owner;
+  if (old.Is(kVmResvMask)) {
+    HugetlbMovedFrom(machine, mm, old, PageOf(request.addr),
+                     PageOf(request.addr + request.old_length));
+  }
   if (locked) space.locked_vm += PagesOf(request.new_length);
   return 0;
 }

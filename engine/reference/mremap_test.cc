@@ -116,6 +116,49 @@ TEST(MremapTest, HugetlbMovesWithItsReservation) {
   EXPECT_EQ(scene.machine().hugetlb_reserved, 0u);
 }
 
+// The parts of a mapping of three huge pages that mremap leaves where they are.
+TEST(MremapTest, APartOfHugetlbMovesWithItsReservation) {
+  Scene scene(R"(kernel: "v6.1" defects: "none" nr_hugepages: 3)");
+  scene.Run(MmapAnonymous(0, 48, "HUGETLB"));
+  ASSERT_EQ(scene.Run(Mremap(16, 16, 16, "MAYMOVE, FIXED", 64)), "OK");
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 3u);
+  EXPECT_EQ(scene.Run(Touch(0)), "OK");
+  EXPECT_EQ(scene.Run(Touch(64)), "OK");
+  scene.Run(Munmap(32, 16));
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 0u);
+}
+
+TEST(MremapTest, WithD29TheRestOfHugetlbLosesItsReservation) {
+  Scene scene(
+      R"(kernel: "v6.1" defects: "+mremap-loses-reserve" nr_hugepages: 3)");
+  scene.Run(MmapAnonymous(0, 48, "HUGETLB"));
+  ASSERT_EQ(scene.Run(Mremap(16, 16, 16, "MAYMOVE, FIXED", 64)), "OK");
+  EXPECT_EQ(scene.Run(Touch(0)), "SIGBUS");
+  EXPECT_EQ(scene.Run(Touch(32)), "SIGBUS");
+  EXPECT_EQ(scene.Run(Touch(64)), "OK");
+  scene.Run(Munmap(0, 80));
+  EXPECT_EQ(scene.machine().hugetlb_reserved, 2u);
+  EXPECT_EQ(scene.machine().hugetlb_free, 3u);
+}
+
+// A child whose pages the owner has taken back moves one that it never had.
+TEST(MremapTest, WithD29TheRestOfHugetlbForgetsWhatTheOwnerTook) {
+  for (const char* defects : {"none", "none,+mremap-loses-reserve"}) {
+    Scene scene(absl::StrCat("kernel: 'v6.1' nr_hugepages: 2 defects: '",
+                             defects, "'"));
+    scene.Run(MmapAnonymous(0, 32, "HUGETLB"));
+    scene.Run(Touch(0));
+    scene.Run("fork { child: 1 }");
+    ASSERT_EQ(scene.Run(Touch(0)), "OK");
+    ASSERT_EQ(scene.Run("task: 1 " + Mremap(16, 16, 16, "MAYMOVE, FIXED", 64)),
+              "OK");
+    scene.Run("exit {}");
+    const bool forgets = scene.machine().Has(Defect::kMremapLosesReserve);
+    EXPECT_EQ(scene.Run("task: 1 " + Touch(0)), forgets ? "OK" : "SIGBUS");
+    EXPECT_EQ(scene.Run("task: 1 " + Touch(64)), "SIGBUS");
+  }
+}
+
 TEST(MremapTest, HugetlbStaysWhereItIsUpTo515) {
   Scene scene(R"(kernel: "v4.9" nr_hugepages: 1)");
   scene.Run(MmapAnonymous(0, 16, "HUGETLB"));

@@ -84,7 +84,7 @@ void PutObject(Machine& machine, ObjectId id) {
   if (--object.references > 0) return;
   object.unevictable = false;
   DropPages(machine, object, 0, ~uint64_t{0});
-  machine.hugetlb_reserved -= object.reserved;
+  machine.hugetlb_reserved -= object.reserved.size();
   object.kind = Object::Kind::kFree;
 }
 

@@ -67,8 +67,7 @@ Outcome SysShmget(Machine& machine, int slot, uint64_t size, bool hugetlb) {
   if (hugetlb) size = (size + huge_bytes - 1) & ~(huge_bytes - 1);
   ObjectId object = NewObject(
       machine, hugetlb ? Object::Kind::kHugetlb : Object::Kind::kShmem, size);
-  if (hugetlb &&
-      !HugetlbReserve(machine, object, PagesOf(size).n >> machine.order)) {
+  if (hugetlb && !HugetlbReservePages(machine, object)) {
     PutObject(machine, object);
     return Outcome::Errno(ENOMEM);
   }
