@@ -59,6 +59,8 @@ enum class Behaviour : uint8_t {
                         // mprotect makes read-only loses VM_ACCOUNT (6.7)
 
   // mremap.
+  kMremapEmptyOverlapsNothing,  // old length 0 onto its own start is no overlap
+                                // (4.3)
   kMremapNoPrivateCopy,   // old length 0 of a private mapping is EINVAL (4.14)
   kMremapFixedNeedsMaps,  // MREMAP_FIXED near max_map_count is ENOMEM before
                           // it unmaps (5.1)

@@ -95,12 +95,13 @@ std::set<absl::string_view> Beyond(const Profile& profile,
 }
 
 TEST(ProfileTest, Version49IsSeed000) {
-  EXPECT_THAT(Beyond(V49(), V312()),
-              UnorderedElementsAre("mlock2", "killable-mmap-lock", "madv-free",
-                                   "lru-per-node", "pte-mapped-thp",
-                                   "flush-on-compound", "flush-when-full",
-                                   "stack-guard-gap", "onfault-needs-access",
-                                   "execute-only-pkey", "madv-remove-hugetlb"));
+  EXPECT_THAT(
+      Beyond(V49(), V312()),
+      UnorderedElementsAre(
+          "mlock2", "killable-mmap-lock", "madv-free", "lru-per-node",
+          "pte-mapped-thp", "flush-on-compound", "flush-when-full",
+          "stack-guard-gap", "onfault-needs-access", "execute-only-pkey",
+          "mremap-empty-overlaps-nothing", "madv-remove-hugetlb"));
   EXPECT_EQ(V49().shipped,
             DefectSet({Defect::kMclOnfaultAlone, Defect::kThpSingleEvent,
                        Defect::kThpCowStaleMlocked}));
@@ -144,10 +145,10 @@ TEST(ProfileTest, Version618HasWhatCameAfter612) {
   // Stable branches took it after 6.18.44.
   EXPECT_THAT(Beyond(Named("v6.12"), Named("v6.18")),
               UnorderedElementsAre("secretmem-per-user"));
-  EXPECT_EQ(Named("v6.18").shipped, DefectSet({Defect::kDontunmapDoubleCharge,
-                                               Defect::kDontunmapUnlocksWhole,
-                                               Defect::kDontunmapSelfMerge,
-                                               Defect::kMremapLosesReserve}));
+  EXPECT_EQ(
+      Named("v6.18").shipped,
+      DefectSet({Defect::kDontunmapDoubleCharge, Defect::kDontunmapUnlocksWhole,
+                 Defect::kDontunmapSelfMerge, Defect::kMremapLosesReserve}));
 }
 
 TEST(ParseDefectsTest, NoChangesAreTheShippedDefects) {

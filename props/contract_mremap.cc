@@ -23,6 +23,11 @@ struct Move {
   bool shrinks() const { return old_bytes >= new_bytes; }
   // The caller has a say in where it goes.
   bool implies_new_address() const { return fixed || dontunmap; }
+  // A copy (old length 0) onto its own start: up to 6.16 the source is unmapped
+  // before it is looked for.
+  bool onto_itself() const {
+    return fixed && old_bytes == 0 && new_address == address;
+  }
   Vpn start() const { return PageOf(address); }
   // What is left of the source once an mremap to a smaller size has cut it.
   Pages kept() const { return PagesOf(std::min(old_bytes, new_bytes)); }
@@ -98,13 +103,9 @@ Allowed Arguments(const StepContext& context, const Move& move) {
        move.new_address + move.new_bytes > move.address)) {
     return Allowed::Only(EINVAL);
   }
-  Allowed allowed = Allowed::Success();
-  // A copy (old length 0) onto its own start: an overlap for v3.12; later
-  // the source is unmapped before it is looked for.
-  if (move.old_bytes == 0 && move.new_address == move.address) {
-    allowed.Or(EINVAL);
-  }
-  return allowed;
+  const bool overlaps = move.onto_itself() &&
+                        !profile.Has(Behaviour::kMremapEmptyOverlapsNothing);
+  return overlaps ? Allowed::Only(EINVAL) : Allowed::Success();
 }
 
 // Whether munmap takes the tail that a shrinking call cuts off.
@@ -136,18 +137,19 @@ Allowed Resize(const StepContext& context, const Move& move) {
   if (range == nullptr) return Allowed::Only(EFAULT);
   const uint64_t old_bytes = std::min(move.old_bytes, move.new_bytes);
   if (range->Has(kRangeHugetlb)) {
-    if (!profile.Has(Behaviour::kMremapHugetlb) ||
-        move.new_bytes > move.old_bytes) {
-      return Allowed::Only(EINVAL);
+    if (!profile.Has(Behaviour::kMremapHugetlb)) {
+      Allowed refused = Allowed::Only(EINVAL);
+      if (move.onto_itself()) refused.Or(EFAULT);
+      return refused;
     }
+    if (move.new_bytes > move.old_bytes) return Allowed::Only(EINVAL);
     // Unaligned, more than one VMA, near the end of the maps.
     return Allowed::Success().Or(EINVAL).Or(EFAULT).Or(ENOMEM);
   }
   if (move.old_bytes == 0 && !range->Has(kRangeShared) &&
       profile.Has(Behaviour::kMremapNoPrivateCopy)) {
-    // Onto its own start: unmapped before it is looked for.
-    const bool gone = move.fixed && move.new_address == move.address &&
-                      !profile.Has(Behaviour::kMremapChecksFirst);
+    const bool gone =
+        move.onto_itself() && !profile.Has(Behaviour::kMremapChecksFirst);
     return Allowed::Only(gone ? EFAULT : EINVAL);
   }
   // VM_DONTEXPAND or VM_PFNMAP.
@@ -157,9 +159,7 @@ Allowed Resize(const StepContext& context, const Move& move) {
   if (PagesOf(old_bytes) > range->end - move.start()) {
     return Allowed::Only(EFAULT);
   }
-  const bool onto_itself =
-      move.fixed && move.old_bytes == 0 && move.new_address == move.address;
-  if (onto_itself && !profile.Has(Behaviour::kMremapChecksFirst)) {
+  if (move.onto_itself() && !profile.Has(Behaviour::kMremapChecksFirst)) {
     return Allowed::Only(EFAULT);
   }
   const bool grows = move.new_bytes > old_bytes;
@@ -176,7 +176,7 @@ Allowed Resize(const StepContext& context, const Move& move) {
     }
   }
   // Only the source is left to be unmapped, and then it is not found.
-  if (onto_itself) return Allowed::Only(EFAULT);
+  if (move.onto_itself()) return Allowed::Only(EFAULT);
   return allowed;
 }
 

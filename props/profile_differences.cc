@@ -89,6 +89,8 @@ constexpr ProfileDifference kDifferences[] = {
      Bits(Op::kMmap, Op::kShmat)},
     {Behaviour::kMprotectUnaccounts, "which neighbours become one VMA",
      kMergingCalls},
+    {Behaviour::kMremapEmptyOverlapsNothing, "old length 0 onto its own start",
+     Bits(Op::kMremap)},
     {Behaviour::kMremapNoPrivateCopy, "old length 0 of private memory",
      Bits(Op::kMremap)},
     {Behaviour::kMremapFixedNeedsMaps, "MREMAP_FIXED near max_map_count",
@@ -212,6 +214,14 @@ constexpr MachineNumber kMachineNumbers[] = {
     {"allocations until one fails",
      [](const reference::Machine& machine) {
        return uint64_t{machine.fail_allocation};
+     }},
+    {"tasks with a fatal signal",
+     [](const reference::Machine& machine) {
+       uint64_t tasks = 0;
+       for (const reference::Task& task : machine.tasks) {
+         tasks = tasks << 1 | uint64_t{task.fatal_signal};
+       }
+       return tasks;
      }},
     {"huge pages in the pool",
      [](const reference::Machine& machine) { return machine.hugetlb_free; }},

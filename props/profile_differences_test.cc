@@ -135,11 +135,11 @@ const std::map<Behaviour, uint64_t>& ShownByCorpus() {
 
 // Behaviours that no program of the corpus shows: those of pages and of where
 // things are put, which take longer programs.
-constexpr uint64_t kNotInCorpus =
-    BitOf(Behaviour::kLruPerNode) | BitOf(Behaviour::kFlushWhenFull) |
-    BitOf(Behaviour::kMlockWalksPages) |
-    BitOf(Behaviour::kThpAlignedPlacement) | BitOf(Behaviour::kThpCowSplits) |
-    BitOf(Behaviour::kForkSkipsSharedHugetlb);
+constexpr uint64_t kNotInCorpus = BitOf(Behaviour::kLruPerNode) |
+                                  BitOf(Behaviour::kFlushWhenFull) |
+                                  BitOf(Behaviour::kMlockWalksPages) |
+                                  BitOf(Behaviour::kThpAlignedPlacement) |
+                                  BitOf(Behaviour::kForkSkipsSharedHugetlb);
 
 TEST(ProfileDifferencesTest, CorpusShowsEachRow) {
   for (const ProfileDifference& row : AllProfileDifferences()) {
@@ -247,6 +247,15 @@ TEST(ProfileDifferencesTest, HiddenNumbersPartAtOnce) {
        "steps { madvise { length: 69632 advice: REMOVE } }"
        "steps { munlockall { } }",
        "huge pages in the pool: 0", 3},
+      {"v4.9", "v6.1",
+       "config { transparent_hugepage: ALWAYS }"
+       "steps { mmap { length: 65536 prot: [READ, WRITE]"
+       "  flags: [PRIVATE, FIXED, ANONYMOUS, LOCKED] } }"
+       "steps { fork { child: 1 } }"
+       "steps { task: 1 mlock { length: 65536 }"
+       "  during { point: 'populate:page' nth: 1 fatal_signal { } } }"
+       "steps { shmget { size: 4096 } }",
+       "tasks with a fatal signal: 0", 2},
   };
   ProfileComparison comparison;
   for (const auto& row : kCases) {

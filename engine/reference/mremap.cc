@@ -217,8 +217,12 @@ int CheckNewAddress(const Machine& machine, const Mm& space,
       new_addr > kTaskSize - request.new_length) {
     return EINVAL;
   }
-  if (addr + request.old_length > new_addr &&
-      new_addr + request.new_length > addr) {
+  const bool empty_overlaps =
+      request.old_length == 0 && new_addr == addr &&
+      !machine.Has(Behaviour::kMremapEmptyOverlapsNothing);
+  if ((addr + request.old_length > new_addr &&
+       new_addr + request.new_length > addr) ||
+      empty_overlaps) {
     return EINVAL;
   }
   if (machine.Has(Behaviour::kMremapFixedNeedsMaps) &&
