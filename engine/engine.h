@@ -46,6 +46,9 @@ struct PageState {
   // no room for one.
   bool huge = false;
   bool guard = false;  // pagemap bit 58 (6.15): MADV_GUARD_INSTALL
+  // The engine does not look there, and says present: of a real kernel's pages
+  // only those of arena and heap are seen.
+  bool unseen = false;
 };
 
 // One SysV segment slot.

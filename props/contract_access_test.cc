@@ -134,6 +134,8 @@ TEST(MadviseEffectTest, DontneedActsUpToTheFirstLockedVma) {
   EXPECT_TRUE(c.Holds("madvise-effect"));
   c.engine.Fill(0, Page(0), Page(2));
   EXPECT_FALSE(c.Holds("madvise-effect"));
+  c.engine.Fill(0, Page(0), Page(2), {.present = true, .unseen = true});
+  EXPECT_TRUE(c.Holds("madvise-effect"));
 }
 
 TEST(MadviseEffectTest, ChangesNoLock) {

@@ -281,10 +281,8 @@ bool MadviseEffect(const StepContext& context, Mismatch* mismatch) {
     // The first page of each VMA stands for the others.
     const Vpn page = std::max(range->start, advice.start);
     if (page >= stop) break;
-    if (range->Has(kRangeSpecial) ||
-        !context.engine.ObservePage(slot, page).present) {
-      continue;
-    }
+    const PageState state = context.engine.ObservePage(slot, page);
+    if (range->Has(kRangeSpecial) || !state.present || state.unseen) continue;
     return Fail(mismatch,
                 absl::StrFormat("page 0x%x is thrown away", AddressOf(page)),
                 "it is still there");

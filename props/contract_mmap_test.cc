@@ -195,6 +195,8 @@ TEST(MprotectResidencyTest, LockedPrivatePagesAreCopiedAtOnce) {
   Mismatch mismatch;
   EXPECT_FALSE(c.Holds("mprotect-residency", &mismatch));  // D17
   EXPECT_EQ(mismatch.seen, "the zero page");
+  c.engine.Fill(0, Page(0), Page(1), {.present = true, .unseen = true});
+  EXPECT_TRUE(c.Holds("mprotect-residency"));
   c.engine.Fill(0, Page(0), Page(1));
   EXPECT_TRUE(c.Holds("mprotect-residency"));
 }

@@ -156,7 +156,7 @@ bool MprotectResidency(const StepContext& context, Mismatch* mismatch) {
     for (Vpn page = from; page < std::min(to, from + Pages{kPagesLookedAt});
          ++page) {
       const PageState state = context.engine.ObservePage(TaskSlot(step), page);
-      if (state.present && state.anonymous) continue;
+      if (state.unseen || (state.present && state.anonymous)) continue;
       if (state.guard) break;  // populate ends there
       return Fail(
           mismatch,

@@ -568,7 +568,7 @@ PageState TraceEngine::ObservePage(int slot, Vpn page) const {
   if (!IndexIn(page, kArenaBase, task.arena.present.size() * 64, &index)) {
     bitmaps = &task.heap;
     if (!IndexIn(page, kHeapBase, task.heap.present.size() * 64, &index)) {
-      return {.present = true};
+      return {.present = true, .unseen = true};
     }
   }
   PageState state;

@@ -327,6 +327,7 @@ TEST(TraceEngineTest, ShowsTheStateAfterEachStep) {
   EXPECT_TRUE(engine.Run(Step()).ok());
   EXPECT_TRUE(engine.ObservePage(0, page).present);
   EXPECT_TRUE(engine.ObservePage(0, page).mlocked);
+  EXPECT_FALSE(engine.ObservePage(0, page).unseen);
   EXPECT_TRUE(engine.AllPresent(0, page, page + Pages{1}));
   EXPECT_TRUE(engine.AnyGuard(0, page, page + Pages{2}));
   EXPECT_FALSE(engine.AnyGuard(0, page, page + Pages{1}));
@@ -357,6 +358,7 @@ TEST(TraceEngineTest, PagesThatAreNotSeenOneByOneCountAsPresent) {
   EXPECT_TRUE(engine.AllPresent(0, image, image + Pages{10}));
   EXPECT_FALSE(engine.AllPresent(0, image, image + Pages{11}));
   EXPECT_TRUE(engine.ObservePage(0, image).present);
+  EXPECT_TRUE(engine.ObservePage(0, image).unseen);
 }
 
 TEST(TraceEngineTest, HasCountersWhereTheTraceHasThem) {
