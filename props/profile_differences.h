@@ -38,9 +38,10 @@ struct ProfileDifference {
 // In the order of Behaviour, each once.
 absl::Span<const ProfileDifference> AllProfileDifferences();
 
-// Where two kernels first did not show the same: a result, or the state after
-// the step that a process can see (tasks, mappings, charges, limits, segments,
-// file sizes; pages that are there).
+// Where two kernels first did not do the same: a result, the state after the
+// step that a process can see (tasks, mappings, charges, limits, segments, file
+// sizes; pages that are there), or what only a later call meets (the allocation
+// that will fail, a fatal signal, the pool of huge pages).
 struct Parting {
   size_t step = 0;
   std::string a, b;  // each side's word
