@@ -25,7 +25,10 @@ int FreeMm(const Machine& machine) {
 // copy_page_range: what faults could not bring back the child gets now.
 void CopyPageRange(Machine& machine, int parent, int child, const Vma& vma) {
   // Special mappings keep driver pages that no fault brings in again.
-  if (vma.anon_vma == 0 && !vma.Is(kVmHugetlb | kVmMixedmap)) return;
+  if (vma.anon_vma == 0 && !vma.maybe_guard &&
+      !vma.Is(kVmHugetlb | kVmMixedmap)) {
+    return;
+  }
   if (vma.Is(kVmHugetlb) && vma.Is(kVmShared) &&
       machine.Has(Behaviour::kForkSkipsSharedHugetlb)) {
     return;

@@ -182,11 +182,11 @@ int MadviseCollapse(Machine& machine, int mm, const Vma& vma, Vpn start,
 // madvise_guard_install: markers in place of the pages.
 int MadviseGuardInstall(Machine& machine, int mm, size_t vma, Vpn start,
                         Vpn end) {
-  if (machine.mms[mm].vmas[vma].Is(kVmSpecial | kVmHugetlb | kVmLocked)) {
-    return EINVAL;
-  }
-  // So that fork copies the markers.
-  AnonVmaPrepare(machine, mm, vma);
+  Vma& area = machine.mms[mm].vmas[vma];
+  if (area.Is(kVmSpecial | kVmHugetlb | kVmLocked)) return EINVAL;
+  area.maybe_guard = true;
+  // vma_is_anonymous: what has page tables of its own has an anon_vma.
+  if (area.object == 0) AnonVmaPrepare(machine, mm, vma);
   ZapRange(machine, mm, start, end, Guards::kKeep);
   for (Vpn page = start; page < end; ++page) {
     if (GetPte(machine, mm, page) != 0) continue;

@@ -64,6 +64,9 @@ struct Vma {
   uint64_t pgoff = 0;     // pages; of anonymous memory its page number at mmap
   uint32_t anon_vma = 0;  // 0: no anonymous page was ever mapped here
   bool forked = false;    // the anon_vma has parents: fork made the VMA
+  // VM_MAYBE_GUARD (6.18.y): there are or were guard markers, which fork
+  // copies. Sticky: no obstacle to a merge, and what merges has it.
+  bool maybe_guard = false;
 
   bool Is(uint32_t any_of) const { return (flags & any_of) != 0; }
   // Reads by the task and by get_user_pages for it are allowed.

@@ -158,15 +158,19 @@ std::optional<size_t> MergeVma(Machine& machine, int mm, Vpn start, Vpn end,
     MoveEnd(machine, mm, space.vmas[area], start);
     next = area + 1;
   }
+  const bool maybe_guard =
+      attributes.maybe_guard || (with_next && space.vmas[next].maybe_guard);
   if (with_prev) {
     Vma& prev = space.vmas[area - 1];
     if (prev.anon_vma == 0) prev.anon_vma = anon_vma;
+    prev.maybe_guard |= maybe_guard;
     prev.end = new_end;
     if (with_next) RemoveVma(machine, mm, next);
     return area - 1;
   }
   Vma& after = space.vmas[next];
   if (after.anon_vma == 0) after.anon_vma = anon_vma;
+  after.maybe_guard = maybe_guard;
   after.pgoff -= (after.start - start).n;
   after.start = start;
   return next;
