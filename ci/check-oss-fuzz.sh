@@ -61,12 +61,13 @@ complain() {
   bad=$((bad + 1))
 }
 
-# run LOG COMMAND...: in the environment that targets get.
+# run LOG COMMAND...: in the environment that targets get. afl-fuzz wants
+# symbolize=0.
 run() {
   local log=$1
   shift
   (cd "$scratch" && env -i PATH=/usr/bin:/bin HOME=/nonexistent \
-    ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 \
+    ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:symbolize=0 \
     UBSAN_OPTIONS=silence_unsigned_overflow=1:print_stacktrace=1 \
     LLVM_PROFILE_FILE="$log.profraw" AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 \
     AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_FORKSRV_INIT_TMOUT=30000 \

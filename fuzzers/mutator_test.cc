@@ -136,7 +136,7 @@ TEST(MutatorTest, AnyKernelAndDefectComesUp) {
   Program program;
   std::set<std::string> kernels;
   std::set<Defect> defects;
-  for (int i = 0; i < 4000; ++i) {
+  for (int i = 0; i < 16000; ++i) {
     mutator.Mutate(random, &program);
     kernels.insert(std::string(program.config.profile->name));
     for (const DefectInfo& info : AllDefects()) {
