@@ -125,10 +125,8 @@ constexpr DefectInfo kDefects[] = {
      "none known; found by Lockstep, measured on 6.1.192 and 6.12.117",
      "5.16 (?, 550a7d60bd5e) on; 6.1.192, 6.12.117",
      "mremap of a part of private hugetlb memory takes the reservation from "
-     "the "
-     "rest, which fails with SIGBUS when the pool has no page to spare, and "
-     "the "
-     "pool keeps the promise until the machine goes down.",
+     "the rest, which fails with SIGBUS when the pool has no page to spare, "
+     "and the pool keeps the promise until the machine goes down.",
      "hugetlb-reserve"},
 };
 static_assert(std::size(kDefects) == kDefectCount);

@@ -157,12 +157,29 @@ std::string DescribeRange(const Range& range) {
                       absl::Hex(AddressOf(range.eof)));
 }
 
-// A number of a task's state, by name.
-struct TaskNumber {
+// A number of a state, by name.
+template <typename State>
+struct Number {
   absl::string_view name;
-  uint64_t (*of)(const TaskState& task);
+  uint64_t (*of)(const State& state);
 };
-constexpr TaskNumber kTaskNumbers[] = {
+
+// The first of the numbers that parts.
+template <typename State, size_t kSize>
+std::optional<Parting> CompareNumbers(size_t step,
+                                      const Number<State> (&numbers)[kSize],
+                                      const State& a, const State& b) {
+  for (const Number<State>& number : numbers) {
+    const uint64_t of_a = number.of(a);
+    const uint64_t of_b = number.of(b);
+    if (of_a == of_b) continue;
+    return Parting{step, absl::StrCat(number.name, " ", of_a),
+                   absl::StrCat(number.name, " ", of_b)};
+  }
+  return std::nullopt;
+}
+
+constexpr Number<TaskState> kTaskNumbers[] = {
     {"exists", [](const TaskState& task) { return uint64_t{task.exists}; }},
     {"CAP_IPC_LOCK",
      [](const TaskState& task) { return uint64_t{task.cap_ipc_lock}; }},
@@ -182,13 +199,9 @@ constexpr TaskNumber kTaskNumbers[] = {
 
 std::optional<Parting> CompareTasks(size_t step, int slot, const TaskState& a,
                                     const TaskState& b) {
-  for (const TaskNumber& number : kTaskNumbers) {
-    const uint64_t of_a = number.of(a);
-    const uint64_t of_b = number.of(b);
-    if (of_a == of_b) continue;
-    return Parting{step,
-                   absl::StrCat("task ", slot, ": ", number.name, " ", of_a),
-                   absl::StrCat("task ", slot, ": ", number.name, " ", of_b)};
+  if (auto parting = CompareNumbers(step, kTaskNumbers, a, b)) {
+    const std::string whose = absl::StrCat("task ", slot, ": ");
+    return Parting{step, whose + parting->a, whose + parting->b};
   }
   if (a.ranges == b.ranges) return std::nullopt;
   size_t i = 0;
@@ -206,16 +219,12 @@ std::optional<Parting> CompareTasks(size_t step, int slot, const TaskState& a,
 
 // What the machine has that no observation shows and a later call meets: the
 // call in which it parts is the one to explain.
-struct MachineNumber {
-  absl::string_view name;
-  uint64_t (*of)(const reference::Machine& machine);
-};
-constexpr MachineNumber kMachineNumbers[] = {
-    {"allocations until one fails",
+constexpr Number<reference::Machine> kMachineNumbers[] = {
+    {"allocations until one fails:",
      [](const reference::Machine& machine) {
        return uint64_t{machine.fail_allocation};
      }},
-    {"tasks with a fatal signal",
+    {"tasks with a fatal signal:",
      [](const reference::Machine& machine) {
        uint64_t tasks = 0;
        for (const reference::Task& task : machine.tasks) {
@@ -223,25 +232,13 @@ constexpr MachineNumber kMachineNumbers[] = {
        }
        return tasks;
      }},
-    {"huge pages in the pool",
+    {"huge pages in the pool:",
      [](const reference::Machine& machine) { return machine.hugetlb_free; }},
-    {"huge pages reserved",
+    {"huge pages reserved:",
      [](const reference::Machine& machine) {
        return machine.hugetlb_reserved;
      }},
 };
-
-std::optional<Parting> CompareMachines(size_t step, const reference::Machine& a,
-                                       const reference::Machine& b) {
-  for (const MachineNumber& number : kMachineNumbers) {
-    const uint64_t of_a = number.of(a);
-    const uint64_t of_b = number.of(b);
-    if (of_a == of_b) continue;
-    return Parting{step, absl::StrCat(number.name, ": ", of_a),
-                   absl::StrCat(number.name, ": ", of_b)};
-  }
-  return std::nullopt;
-}
 
 std::string DescribeShm(int slot, const ShmState& segment) {
   return absl::StrCat("segment ", slot, ": exists ", segment.exists, " locked ",
@@ -366,7 +363,7 @@ struct ProfileComparison::Sides {
       }
     }
     if (auto parting = CompareShared(step, a, b)) return parting;
-    return CompareMachines(step, a.machine(), b.machine());
+    return CompareNumbers(step, kMachineNumbers, a.machine(), b.machine());
   }
 };
 
